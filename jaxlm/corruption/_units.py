@@ -41,9 +41,10 @@ class UnitBoundaries(NamedTuple):
 
     Example:
       >>> import numpy as np
-      >>> from jaxlm.corruption import UnitBoundaries
-      >>> UnitBoundaries(np.array([True, False]), np.zeros(2, np.uint8), np.zeros(2, np.uint8)).opens.tolist()
-      [True, False]
+      >>> from jaxlm.corruption import UnitBoundaries, unit_starts
+      >>> units = UnitBoundaries(np.array([True, False]), np.zeros(2, np.uint8), np.zeros(2, np.uint8))
+      >>> unit_starts(np.array([[0, 1, 1, 0]]), units).tolist()  # id 0 opens a unit
+      [[True, False, False, True]]
     """
 
     opens: np.ndarray

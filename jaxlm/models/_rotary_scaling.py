@@ -57,7 +57,7 @@ class DynamicScaling:
 
 @dataclass(frozen=True, kw_only=True)
 class Llama3Scaling:
-    """Low frequencies are divided by `factor`, high ones are kept; those between are interpolated.
+    """Low frequencies are divided by `factor`, high ones are kept; others are interpolated.
 
     The interpolation is linear in the number of full turns that a pair of features makes over `length`
     positions.

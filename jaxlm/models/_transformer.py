@@ -111,8 +111,7 @@ class Transformer(nn.Module):
         intermediates: Collection[Site] = (),
         deterministic: bool = True,
     ) -> Output:
-        """Returns the `Output`, with the hidden vectors after the last block and, if there is one, the final
-        norm.
+        """Returns an `Output`: hidden vectors after the last block and, if there is one, the final norm.
 
         A cache keeps keys and values of earlier tokens in S slots of each row. With a `cache` the inputs are
         new tokens. Their keys and values are written to their `slots`, and each token attends to the slots

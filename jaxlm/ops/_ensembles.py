@@ -31,7 +31,7 @@ class Disagreement(NamedTuple):
 def mixture_log_probs(
     log_probs: Float[Array, "E *batch V"], combine: Combine = "probs"
 ) -> Float[Array, "*batch V"]:
-    """Returns the log-probabilities of an ensemble in nats, from those of its E members.
+    """Returns the log-probabilities of an ensemble in nats, from its members' log-probabilities.
 
     "probs" is the mixture, `log mean_e p_e`: the prediction of a member drawn at random. "log_probs" is the
     normalised geometric mean, `mean_e log p_e - log sum_v exp(mean_e log p_e)`, in which an id is likely only

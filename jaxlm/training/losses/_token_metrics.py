@@ -50,7 +50,7 @@ def token_metrics(
     bins: int = BINS,
     levels: int = LEVELS,
 ) -> dict[str, Array]:
-    """Returns the sums that `summarize_tokens` divides; sums of batches add up to those of the whole.
+    """Returns sums that `summarize_tokens` divides; the sums of batches add up to those of the whole split.
 
     Args:
       scores: the scores of M predictions, from `ops.token_scores`.

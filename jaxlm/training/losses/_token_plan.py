@@ -41,7 +41,7 @@ class TokenPlan(NamedTuple):
         return None if self.is_evaluation else self.target_noise
 
     def completed(self, inputs: LossInputs, batch: data.Batch) -> LossInputs:
-        """Returns the inputs with `read` filled in; `fractions` becomes None in an evaluation at one noise
+        """Returns the inputs with `read` filled in, and without `fractions` in an evaluation at one noise
         level."""
         noise = self.input_noise
         is_one_level = self.is_evaluation and noise is not None and noise.config.schedule == "constant"

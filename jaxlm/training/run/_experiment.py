@@ -153,14 +153,14 @@ class Experiment:
 
     @property
     def trained_depth(self) -> int:
-        """The number of blocks that `run.train_last` counts: the body's, or those of an encoder-decoder's
-        decoder."""
+        """The number of blocks that `run.train_last` counts: the body's, or an encoder-decoder's
+        decoder's."""
         model = self.model
         return models.decoder_config(model).depth if self.resolved_objective.kind.encoder else model.depth
 
     @property
     def ends(self) -> EndTokens:
-        """Which tokens are put around a record; for an encoder-decoder those of its tokenizer's file."""
+        """Which tokens are put around a record; for an encoder-decoder, as its tokenizer's file says."""
         return "file" if self.data.ends and self.resolved_objective.kind.encoder else self.data.ends
 
     @property

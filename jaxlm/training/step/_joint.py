@@ -26,8 +26,9 @@ class JointTask(NamedTuple):
 
     Example:
       >>> from jaxlm.training import JointTask
-      >>> JointTask(loss=print, weight=0.5).head is None
-      True
+      >>> tasks = {"fill": JointTask(loss=print), "label": JointTask(loss=print, weight=0.5, head="class")}
+      >>> {name: task.head or name for name, task in tasks.items()}  # the head that each task trains
+      {'fill': 'fill', 'label': 'class'}
     """
 
     loss: LossFunction
