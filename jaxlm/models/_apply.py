@@ -33,7 +33,8 @@ def apply_model(
       inputs: the tokens that the model reads, with their segments and positions.
       cache: keys and values of earlier tokens, from `empty_cache` or an earlier call; None: nothing is
         cached.
-      slots: `Int[B L]`, the index of the cache entry (slot) that each token is written to.
+      slots: `Int[B L]`, the index of the cache entry (slot) that each token is written to. None: the first L
+        slots of an empty cache.
       deterministic: whether dropout is off.
       rngs: PRNG keys by the name of their linen stream; dropout needs a key "dropout". None: no keys.
 

@@ -41,8 +41,8 @@ class TransformerConfig:
       head_width: H, number of features of a head; None: `width / num_heads`.
       mlp_width: F, number of features of the hidden layer of the feed-forward. None: `4 * width`, or with a
         gated activation `8/3 * width` rounded up to a multiple of 64.
-      max_length: number of rows in the tables of learned and of instruction positions. For rotary and
-        relative positions, which have no table, the length of text that the model is meant for.
+      max_length: number of rows in the tables of learned, sinusoidal and instruction positions. For rotary
+        and relative positions, the length of text that the model is meant for.
       causal: whether each position attends only to itself and earlier positions.
       window: a position attends only to positions less than this far away; None: attention reaches all
         positions.
@@ -86,8 +86,8 @@ class TransformerConfig:
       embedding_norm: whether the sum of the embeddings is normalised.
       embedding_norm_epsilon: epsilon of the norm of the embeddings; None: `norm_epsilon`.
       embedding_scale: the number that token embeddings are multiplied by.
-      token_dropout: whether the embeddings of `mask_id` are zeroed, and the other embeddings of the segment
-        scaled by the ratio of unmasked tokens in training to unmasked tokens here (ESM-2).
+      token_dropout: whether the embeddings of `mask_id` are zeroed, and the other embeddings of a segment
+        multiplied by the share of unmasked tokens in training divided by that share in the segment (ESM-2).
       mask_id: id of the mask token, which `token_dropout` needs; None: there is no mask token, or it is not
         known.
       embedding_dropout: dropout rate after the embeddings, in [0, 1).

@@ -73,7 +73,7 @@ class Seq2SeqLM(HeadedModel):
           cache: the decoder's keys and values, from `empty_cache` of `decoder_config(config)` or from the
             previous call. None: nothing is cached.
           slots: `Int[B L]`, the index of the cache entry (slot) that each of the decoder's tokens is written
-            to.
+            to. None: the first L slots of an empty cache.
           interventions: changes of the values at sites of either side.
           intermediates: the sites of both sides whose values are returned; static.
           deterministic: whether dropout is off.
