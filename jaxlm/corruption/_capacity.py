@@ -81,8 +81,8 @@ def limit_masked(corrupted: Corrupted, capacity: int) -> tuple[Corrupted, Int[Ar
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.corruption import Corrupted, limit_masked
-      >>> clean = jnp.array([[5, 6, 7]])
-      >>> corrupted = Corrupted(clean * 0, targets=clean, loss_mask=clean > 5, fractions=clean * 0 + 0.7)
+      >>> clean, rates = jnp.array([[5, 6, 7]]), jnp.full((1, 3), 0.7)
+      >>> corrupted = Corrupted(clean * 0, targets=clean, loss_mask=clean > 5, fractions=rates)
       >>> limited, overflow = limit_masked(corrupted, capacity=1)
       >>> limited.tokens.tolist(), limited.loss_mask.tolist(), int(overflow)
       ([[0, 0, 7]], [[False, True, False]], 1)
