@@ -10,18 +10,20 @@ from jaxlm.typing import Array, Bool, Int
 
 
 class MaskedSlots(NamedTuple):
-    """The masked positions of a batch in a static number M of slots.
+    """The masked positions of a batch in an array of a static size M, whose entries are called slots.
 
     Attributes:
-      indices: `Int32[M]` into the B * L flattened positions, ascending; 0 in an unused slot.
-      weights: `Float32[M]`, 1 = a masked position, 0 = an unused slot.
-      overflow: `Int32[]`, how many masked positions have no slot.
+      indices: `Int32[M]`, indices of masked positions among the B * L flattened positions, ascending; 0 in an
+        unused slot.
+      weights: `Float32[M]`, 1 = the slot holds a masked position, 0 = the slot is unused.
+      overflow: `Int32[]`, how many masked positions found no slot, because there are more than M.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.corruption import MaskedSlots
-      >>> MaskedSlots(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0)).indices.shape
-      (2,)
+      >>> slots = MaskedSlots(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0))
+      >>> slots.indices[slots.weights > 0].tolist()  # the masked positions
+      [3]
     """
 
     indices: Array
@@ -34,11 +36,11 @@ def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> MaskedSlots:
 
     Args:
       loss_mask: `Bool[B L]`, True = counts in the loss.
-      capacity: M, static.
+      capacity: M, the number of slots; static.
 
     Returns:
-      `MaskedSlots`: gather with `hidden.reshape(-1, D)[slots.indices]` and weigh the losses with
-      `slots.weights`.
+      `MaskedSlots`. Gather the hidden vectors with `hidden.reshape(-1, D)[slots.indices]`, and multiply the
+      losses with `slots.weights`.
 
     Raises:
       ValueError: if `capacity` is not positive.
@@ -65,21 +67,22 @@ def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> MaskedSlots:
 def limit_masked(corrupted: Corrupted, capacity: int) -> tuple[Corrupted, Int[Array, ""]]:
     """Returns the batch with at most `capacity` masked positions, and how many others were restored.
 
-    It is for Bernoulli counts, which have no useful maximum: masked positions after the first `capacity` get
-    their clean token back and do not count in the loss.
+    It is for noise that chooses each position independently (`count="bernoulli"`), so that the number of
+    masked positions has no useful maximum. Masked positions after the first `capacity` of the batch get their
+    clean token back and do not count in the loss.
 
     Args:
-      corrupted: the batch; its targets are the clean ids.
-      capacity: M, static.
+      corrupted: the batch, whose targets are the clean ids.
+      capacity: M, the most masked positions that stay; static.
 
     Returns:
-      The limited batch, and the `Int32[]` number of restored positions.
+      The limited batch, and the number of restored positions, `Int32[]`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.corruption import Corrupted, limit_masked
-      >>> clean = jnp.array([[5, 6, 7]])
-      >>> corrupted = Corrupted(clean * 0, targets=clean, loss_mask=clean > 5, fractions=clean / 9)
+      >>> clean, rates = jnp.array([[5, 6, 7]]), jnp.full((1, 3), 0.7)
+      >>> corrupted = Corrupted(clean * 0, targets=clean, loss_mask=clean > 5, fractions=rates)
       >>> limited, overflow = limit_masked(corrupted, capacity=1)
       >>> limited.tokens.tolist(), limited.loss_mask.tolist(), int(overflow)
       ([[0, 0, 7]], [[False, True, False]], 1)
@@ -95,14 +98,15 @@ def limit_masked(corrupted: Corrupted, capacity: int) -> tuple[Corrupted, Int[Ar
 
 
 def bernoulli_capacity(num_positions: int, rate: float) -> int:
-    """Returns a capacity for the masked positions of a Bernoulli batch: mean plus six standard deviations.
+    """Returns room for the masked positions of a Bernoulli batch: mean plus six standard deviations.
 
-    It is rounded up to a multiple of 8. About one batch in 10^9 overflows it, and none if the capacity is
+    In such a batch each position is masked independently. The capacity is rounded up to a multiple of 8.
+    About one batch in 10^9 has more masked positions than that, and no batch if the capacity is
     `num_positions` or more.
 
     Args:
-      num_positions: how many positions the batch has (B * L).
-      rate: the probability of each to be masked, in [0, 1].
+      num_positions: the number of positions of the batch, B * L.
+      rate: the probability of each position to be masked, in [0, 1].
 
     Returns:
       A positive multiple of 8.

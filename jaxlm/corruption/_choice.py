@@ -36,7 +36,7 @@ def choose_units(
       draws: `UInt32[B L]`, a uniform word for each position; the smallest ones are chosen.
       offsets: `Int[B L]`, the order of equal draws.
       allowed: `Bool[B L]`, True = may be chosen.
-      segments: `Int[B L]`, 0 = padding.
+      segments: `Int[B L]`, the number of each position's segment (text) in its row, from 1; 0 = padding.
       starts: `Bool[B L]`, True where a unit begins; None: every position is a unit.
       rate: share of the units of a segment: a number, or shares in units of 2^-32.
       count: "exact" or "bernoulli".

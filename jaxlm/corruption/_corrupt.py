@@ -21,22 +21,29 @@ NumPy arrays, so that host and device give the same tokens.
 
 
 class Corrupted(NamedTuple):
-    """A corrupted batch; its arrays are JAX's, or NumPy's if it was made on the host.
+    """A corrupted batch: what the model reads and what it is to predict.
 
     Attributes:
-      tokens: `Int[B L]` the corrupted ids, which the model reads.
-      targets: `Int[B L]` the clean ids, at every position.
-      loss_mask: `Bool[B L]`, True = counts in the loss: the chosen positions, also those whose token was
-        kept.
-      fractions: `Float32[B L]` the intended share of chosen units in the position's example, 0 at padding.
+      tokens: `Int[B L]`, the corrupted ids, which the model reads. This and the other arrays are JAX's, or
+        NumPy's if the batch was corrupted on the host.
+      targets: `Int[B L]`, the clean ids, at every position.
+      loss_mask: `Bool[B L]`, True = counts in the loss: the positions that were chosen to be corrupted, even
+        if their token stayed as it was.
+      fractions: `Float32[B L]` in [0, 1], the corruption rate that was given or drawn for the example that
+        the position belongs to; a row may hold several examples. 0 at padding.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.corruption import Corrupted
-      >>> clean = jnp.array([[5, 6]])
-      >>> corrupted = Corrupted(jnp.array([[4, 6]]), targets=clean, loss_mask=clean == 5, fractions=clean / 9)
-      >>> corrupted.loss_mask.tolist()
-      [[True, False]]
+      >>> clean = jnp.array([[5, 6, 7, 0]])  # an example of three tokens, and padding
+      >>> corrupted = Corrupted(
+      ...     tokens=jnp.array([[4, 6, 7, 0]]),
+      ...     targets=clean,
+      ...     loss_mask=jnp.array([[True, False, True, False]]),  # 7 was chosen too, and was kept
+      ...     fractions=jnp.array([[0.6, 0.6, 0.6, 0.0]]),
+      ... )
+      >>> corrupted.targets[corrupted.loss_mask].tolist()  # what is predicted
+      [5, 7]
     """
 
     tokens: Array
@@ -48,12 +55,12 @@ class Corrupted(NamedTuple):
 def corruptible(
     tokens: Int[Array, "B L"], segments: Int[Array, "B L"], forbidden: np.ndarray | Bool[Array, " V"]
 ) -> Bool[Array, "B L"]:
-    """Returns which positions may be corrupted: those that are neither padding nor forbidden ids.
+    """Returns which positions may be corrupted: all that are neither padding nor forbidden ids.
 
     Args:
-      tokens: `Int[B L]` ids.
-      segments: `Int[B L]`, 0 = padding.
-      forbidden: `Bool[V]`, True = never chosen, such as special tokens.
+      tokens: `Int[B L]` token ids.
+      segments: `Int[B L]`, the number of each position's segment (text) in its row, from 1; 0 = padding.
+      forbidden: `Bool[V]`, True = ids that are never chosen, such as special tokens.
 
     Returns:
       `Bool[B L]`, True = may be corrupted.
@@ -83,35 +90,36 @@ def corrupt(
     count: CountMode = "exact",
     starts: Bool[Array, "B L"] | None = None,
 ) -> Corrupted:
-    """Returns the batch with a share of the units of each example replaced, to be predicted.
+    """Returns the batch with a share of each example's tokens (or words, instructions) replaced.
 
-    What happens to a position is a function of (rng, epoch, example id, offset) and, for exact counts, of the
-    draws of the rest of its segment. It does not depend on the batch size, the order of rows, the packing,
-    the number of devices or where a run was resumed. Exact counts choose the units with the smallest draws of
-    each segment, and equal draws in the order of their offsets. If packing divides an example, each piece is
-    a segment of its own and has its own count. The function is pure and of static shapes: it works under jit,
-    vmap, pmap and shard_map.
+    An example is a text of the corpus; a unit is what is chosen as a whole: a token, a word or an
+    instruction. The model is to predict the chosen units. What happens to a position is a function of (rng,
+    epoch, example id, offset) and, for exact counts, of the draws of the rest of its segment. It does not
+    depend on the batch size, the order of rows, the packing, the number of devices or where a run was
+    resumed. Exact counts choose the units with the smallest draws of each segment, and of equal draws the
+    unit with the lower offset. If packing divides an example, each piece is a segment of its own and has its
+    own count. The function is pure and of static shapes: it works under jit, vmap, pmap and shard_map.
 
     Args:
-      rng: PRNG key, consumed; the same for the whole run.
+      rng: PRNG key, the same one for the whole run; use it for no draws of your own.
       tokens: `Int[B L]` clean ids.
-      allowed: `Bool[B L]`, True = may be corrupted (see `corruptible`). Padding never is.
-      example_ids: `Int[B L]`, the example that each position belongs to.
-      offsets: `Int[B L]`, its offset in that example, not negative.
-      segments: `Int[B L]`, the segments of a row, numbered from 1; 0 = padding.
+      allowed: `Bool[B L]`, True = may be corrupted (see `corruptible`). Padding is never corrupted.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
+      offsets: `Int[B L]`, the index of each position in its example, not negative.
+      segments: `Int[B L]`, the number of each position's segment (text) in its row, from 1; 0 = padding.
       epochs: `Int[B]`, the epoch of each row.
-      replacement: what chosen tokens become: `to_mask(id)`, `mixture(...)`, or any function of (words,
-        tokens).
-      rate: share of the allowed units to choose: a number for all positions (static, the decimal that it
-        prints as), or an array with the rate of each position's example, as a fraction or in units of 2^-32
-        (`draw_fractions`).
-      count: "exact" chooses max(1, round-half-up(rate * n)) of a segment's n units, none at a rate of 0;
-        "bernoulli" chooses each independently.
-      starts: `Bool[B L]`, True where a unit (word, instruction) begins; every segment also begins one. A unit
-        is chosen as a whole, by the draw of its first allowed position. None: every position is a unit.
+      replacement: what chosen tokens become: `to_mask(id)`, `mixture(...)`, or any function
+        `replacement(words, tokens)` from random `uint32` words and ids, one of each per position, to new ids.
+      rate: the share of the allowed units to choose. A number holds for all positions; it is static and taken
+        as the decimal that it prints as. An array gives the rate of each position's example, as a fraction or
+        in units of 2^-32 (`draw_fractions`).
+      count: "exact" chooses max(1, round-half-up(rate * n)) of a segment's n units, but none at a rate of 0;
+        "bernoulli" chooses each unit independently with probability `rate`.
+      starts: `Bool[B L]`, True where a unit begins; a unit also begins with every segment. A unit is chosen
+        as a whole, by the draw of its first allowed position. None: every position is a unit.
 
     Returns:
-      `Corrupted`.
+      `Corrupted`: the new ids, the clean ids, the mask of chosen positions, and the rates.
 
     Raises:
       ValueError: if `rate` is a number outside [0, 1].

@@ -10,17 +10,18 @@ from jaxlm.typing import Array, Bool, Float, Int, Key
 
 
 class NoisyEmbeddings(NamedTuple):
-    """Embeddings with noise.
+    """Embeddings that are mixed with normal noise.
 
     Attributes:
-      embeddings: `Float[B L D]`.
-      fractions: `Float32[B L]` the weight of the noise at each position, 0 where there is none.
+      embeddings: `Float[B L D]`, in the dtype of the clean embeddings.
+      fractions: `Float32[B L]`, the weight of the noise at each position, 0 at positions without noise.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.corruption import NoisyEmbeddings
-      >>> NoisyEmbeddings(jnp.ones((1, 2, 3)), jnp.zeros((1, 2))).fractions.shape
-      (1, 2)
+      >>> noisy = NoisyEmbeddings(jnp.ones((1, 2, 3)), fractions=jnp.array([[0.5, 0.0]]))
+      >>> (noisy.fractions > 0).tolist()  # which positions have noise
+      [[True, False]]
     """
 
     embeddings: Array
@@ -39,25 +40,26 @@ def corrupt_embeddings(
     fractions: float | Float[Array, "B L"],
     variance: float = 10.0,
 ) -> NoisyEmbeddings:
-    """Returns x' = (1 - f) x + f sqrt(variance) e at every allowed position, e standard normal.
+    """Returns `x' = (1 - f) x + f sqrt(variance) e` at every allowed position, with e standard normal.
 
-    f is not a share of the positions: every allowed position is mixed with noise. The noise of a position is
-    a function of (rng, epoch, example id, offset), the same in any batch and packing. It is computed in
-    float32 and differentiable in `embeddings` and `fractions`.
+    x is a token's embedding. The fraction f is not a share of the positions: every allowed position is mixed
+    with noise. The noise of a position is a function of (rng, epoch, example id, offset), the same in any
+    batch and packing. It is computed in float32 and differentiable in `embeddings` and `fractions`.
 
     Args:
-      rng: PRNG key, consumed; the same for the whole run.
-      embeddings: `Float[B L D]`.
-      allowed: `Bool[B L]`, True = may be mixed. Padding never is.
-      example_ids: `Int[B L]`, the example that each position belongs to.
-      offsets: `Int[B L]`, its offset in that example.
-      segments: `Int[B L]`, 0 = padding.
+      rng: PRNG key, the same one for the whole run; use it for no draws of your own.
+      embeddings: `Float[B L D]`, the clean embeddings x.
+      allowed: `Bool[B L]`, True = may be mixed with noise. Padding never is.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
+      offsets: `Int[B L]`, the index of each position in its example.
+      segments: `Int[B L]`, the number of each position's segment (text) in its row, from 1; 0 = padding.
       epochs: `Int[B]`, the epoch of each row.
-      fractions: f in [0, 1], one number or one for each position (`as_fractions(draw_fractions(...))`).
-      variance: of the noise at f = 1.
+      fractions: f in [0, 1]: one number for all positions, or one for each position, such as
+        `as_fractions(draw_fractions(...))`.
+      variance: the variance of the noise where f is 1.
 
     Returns:
-      `NoisyEmbeddings`, with embeddings of the given dtype.
+      `NoisyEmbeddings`, whose embeddings have the dtype of the given ones.
 
     Example:
       >>> import jax

@@ -32,21 +32,22 @@ class _ByMatrix:
 
 
 def by_matrix(matrix: np.ndarray, ids: np.ndarray | Sequence[int] | None = None) -> Replacement:
-    """Returns the replacement of a token by a draw from its row of a matrix.
+    """Returns the replacement that draws a token's new id from the token's row of a matrix.
 
-    Probabilities are exact to V / 2^32, and zeros are exact. Time and memory of a draw do not grow with V.
+    Each probability is met to within V / 2^32, and ids of probability 0 are never drawn. Time and memory of a
+    draw do not grow with V.
 
     Args:
-      matrix: `Float[V V]`, entry (i, j) the probability that token i becomes token j; no entry is negative,
-        and rows sum to 1 (to 1e-6).
-      ids: the ids of the rows and columns; None: row i is id i. Other ids stay as they are.
+      matrix: `Float[V V]`, entry (i, j) the probability that the id of row i becomes the id of column j. No
+        entry is negative, and each row sums to 1 (to 1e-6).
+      ids: the ids of the rows and of the columns, in order; other ids stay as they are. None: row i is id i.
 
     Returns:
-      A `Replacement`.
+      A replacement, a function of random `uint32` words and ids that returns the new ids.
 
     Raises:
-      ValueError: if the matrix is not square, a row is no distribution (the message has its number), or the
-        ids are not as many as the rows and distinct.
+      ValueError: if the matrix is not square, a row is no distribution (the message has the row's number),
+        the number of ids is not the number of rows, or an id occurs twice.
 
     Example:
       >>> import numpy as np

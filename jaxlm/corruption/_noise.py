@@ -19,17 +19,19 @@ from jaxlm.typing import Array, Key
 
 
 class Noise(NamedTuple):
-    """A `NoiseConfig` applied to a tokenizer's ids. Capture it in a closure when jitting: it is no pytree.
+    """A `NoiseConfig` applied to a tokenizer's ids. Jitted functions capture it in a closure: it is no
+    pytree.
 
     Attributes:
-      config: the config, whose rate is known.
-      replacement: what chosen tokens become.
-      mask_id: the id of the mask, or None.
-      random_ids: `Int32[...]` the ids from which random ones are drawn.
-      forbidden: `Bool[V]`, True = never chosen.
-      units: where words or instructions begin; None if every token is a unit.
-      fraction_table: `UInt32[65536]` quantiles of the fraction of an example that is chosen, in units of
-        2^-32; None for a constant rate.
+      config: the config; if its schedule is constant, its rate is known.
+      replacement: the function from random words and chosen ids to new ids.
+      mask_id: the id of the mask token; None: the tokenizer has none.
+      random_ids: `Int32[...]`, the ids from which random ids are drawn.
+      forbidden: `Bool[V]`, True = ids that are never chosen.
+      units: where the words or instructions that are chosen as a whole begin, see `unit_starts`; None: every
+        token is chosen on its own.
+      fraction_table: `UInt32[65536]`, quantiles of the share of an example that is corrupted, in units of
+        2^-32; None: the rate is constant.
 
     Example:
       >>> from jaxlm import tokenizers
@@ -57,17 +59,18 @@ def make_noise(
 ) -> Noise:
     """Returns a config applied to a tokenizer's ids.
 
-    Special tokens are neither chosen nor drawn. Of residues only the 20 canonical ones are drawn: X, B, Z, U,
-    O and the gap may be chosen, but no token becomes one of them.
+    Special tokens are neither chosen nor drawn. Of protein residues only the 20 canonical ones are drawn: X,
+    B, Z, U, O and the gap may be chosen, but no token becomes one of them.
 
     Args:
-      config: the settings; a constant schedule needs a rate.
-      tokenizer: of the tokens.
-      vocab_size: V of the model; None: the tokenizer's. Ids that only the model has are not chosen or drawn.
-      may_choose_next: whether [NEXT], which ends an instruction, may be chosen like any token.
+      config: the settings of the noise; a constant schedule needs a rate.
+      tokenizer: the tokenizer whose ids are chosen and drawn.
+      vocab_size: V of the model, at least the tokenizer's; ids that only the model has are neither chosen nor
+        drawn. None: the tokenizer's.
+      may_choose_next: whether [NEXT], the token that ends an instruction, may be chosen like any other token.
 
     Raises:
-      ConfigError: if the tokenizer has not what the config needs (a mask, words, instructions, residues, two
+      ConfigError: if the tokenizer lacks what the config needs (a mask, words, instructions, residues, two
         ids to draw from), or a constant schedule has no rate.
 
     Example:
@@ -106,16 +109,16 @@ def make_noise(
 
 
 def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
-    """Returns a packed batch corrupted: calls `corrupt` with the arguments that noise and batch contain.
+    """Returns a packed batch corrupted: `corrupt`, with its arguments taken from noise and batch.
 
     Args:
-      rng: PRNG key, consumed; the same for the whole run.
-      batch: a record with the fields `tokens`, `segments`, `example_ids`, `offsets` `Int[B L]` and `epochs`
-        `Int[B]`.
-      noise: what `make_noise` returned.
+      rng: PRNG key, the same one for the whole run; use it for no draws of your own.
+      batch: any record with the fields `tokens`, `segments`, `example_ids`, `offsets`, which are `Int[B L]`,
+        and `epochs`, which is `Int[B]`, such as `data.Batch`.
+      noise: the noise, from `make_noise`.
 
     Returns:
-      `Corrupted`.
+      `Corrupted`: the new ids, the clean ids, the mask of chosen positions, and the rates.
 
     Example:
       >>> from typing import NamedTuple

@@ -20,25 +20,27 @@ def noise_capacity(
     row_starts: np.ndarray | None = None,
     unit_size: float = 16.0,
 ) -> int:
-    """Returns a capacity for the chosen positions of a batch: the mean plus six standard deviations.
+    """Returns room for the chosen positions of a batch: the mean plus six standard deviations.
 
-    It is rounded up to a multiple of 8. About one batch in 10^9 has more chosen positions, and none if the
-    capacity is `num_positions`; the surplus is to be left clean and counted (`limit_masked`). The bound takes
+    It is rounded up to a multiple of 8. About one batch in 10^9 has more chosen positions, and no batch if
+    the capacity is `num_positions`; leave the surplus clean and count it (`limit_masked`). The bound takes
     into account that an example's fraction is drawn once for all its positions, that an exact count is at
-    least one, and that units are chosen as a whole. Exact counts of tokens at a constant rate have a maximum
-    instead, if the corpus is known: `data.masked_capacity`.
+    least one, and that words and instructions are chosen as a whole. If the corpus is known, exact counts of
+    tokens at a constant rate have a maximum instead: `data.masked_capacity`.
 
     Args:
-      noise: the noise.
-      num_positions: B * L of a batch.
-      row_length: L; None: the batch is one row. Without `lengths` each row is assumed to be one example.
-      lengths: `Int[...]`, the lengths of the packed pieces, row by row (`PackingPlan.length`).
-      row_starts: `Int[...]`, where each row's pieces begin in `lengths`, and their number at the end. The
-        bound holds for any rows in one batch.
-      unit_size: the typical number of positions of a unit, if units are words or instructions.
+      noise: the noise that chooses positions, from `make_noise`.
+      num_positions: the number of positions of a batch, B * L.
+      row_length: L, the number of positions of a row; None: the batch is one row. If `lengths` are not given,
+        each row is taken to be one example.
+      lengths: `Int[...]`, the lengths in tokens of the pieces of text that are packed into rows, row by row
+        (`PackingPlan.length`). None: each row is taken to be one example.
+      row_starts: `Int[...]`, for each row the index in `lengths` of its first piece, and at the end the
+        number of pieces (`PackingPlan.row_starts`). The bound then holds for any choice of rows in one batch.
+      unit_size: the typical number of tokens of a word or an instruction, if these are chosen as a whole.
 
     Returns:
-      At least 1, at most `num_positions`.
+      The capacity M, at least 1 and at most `num_positions`.
 
     Raises:
       ValueError: if `num_positions` is not a positive multiple of `row_length`.

@@ -20,39 +20,45 @@ _SHARES = ("mask_share", "random_share", "substitute_share", "keep_share")
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseConfig:
-    """Which positions noise chooses, and what they become. The default is BERT's masking.
+    """Which positions noise chooses, and what the chosen tokens become. The default is BERT's masking.
 
     Attributes:
-      rate: share of an example's allowed positions (or units) to choose, in [0, 1]. None: the objective
-        decides, 0.15 if masked tokens are predicted, else 0.
-      schedule: "constant" chooses by `rate`; any other schedule draws a timestep s for each example and
-        chooses the fraction `schedule_fraction(schedule, s)` of it; `rate` is ignored then.
-      time: "cortex": s = 0 corrupts everything and s = 1 almost nothing; "forward": the reverse.
-      timesteps: s is drawn from Beta(`beta_a`, `beta_b`), or "uniform" in [0, 1].
-      beta_a: first parameter of Beta, positive.
-      beta_b: second parameter of Beta, positive.
-      count: "exact" chooses max(1, round-half-up(fraction * n)) of the n units of each example, none for a
-        fraction of 0; "bernoulli" chooses each unit independently, so that an example may have none.
-      unit: what is chosen as a whole: a "token", a "word" (whole-word masking; in scripts without spaces a
-        grapheme, or a run of Katakana), or an "instruction" of a trace.
-      mask_share: share of the chosen positions that become the mask id.
-      random_share: share that become a random id, which may be the old one.
-      substitute_share: share that become another id by `substitution`.
-      keep_share: share that keep their id, but count as chosen. The four shares sum to 1.
-      substitution: "uniform": any other id, all equally likely; "blosum62": a residue as evolution
-        substitutes it, and then only canonical residues are chosen.
-      temperature: of "blosum62": above 1 flattens its rows towards the background, below 1 sharpens them.
-      keep_diagonal: of "blosum62": whether a residue may become itself.
-      background: of "blosum62": residues are as frequent as in proteins ("standard"), or equally ("uniform").
+      rate: the share of an example's allowed positions (or units, see `unit`) to choose, in [0, 1]. None: the
+        objective decides, 0.15 if it predicts masked tokens, else 0.
+      schedule: "constant" chooses the share `rate`. Any other name in `SCHEDULES` draws a time s for each
+        example and chooses the share `schedule_fraction(schedule, s)` of it; `rate` is ignored then.
+      time: the direction of s. "cortex": s = 0 corrupts everything and s = 1 almost nothing; "forward": s = 0
+        corrupts almost nothing and s = 1 everything.
+      timesteps: the distribution of s. "beta": Beta(`beta_a`, `beta_b`); "uniform": all s in [0, 1] are
+        equally likely.
+      beta_a: first parameter of the Beta distribution, positive.
+      beta_b: second parameter of the Beta distribution, positive.
+      count: "exact" chooses max(1, round-half-up(share * n)) of the n units of each example, but none for a
+        share of 0; "bernoulli" chooses each unit independently, so that an example may have no chosen unit.
+      unit: what is chosen as a whole: a "token"; a "word" (whole-word masking; in scripts without spaces a
+        grapheme, or a run of Katakana); or an "instruction" of disassembled code.
+      mask_share: share of the chosen positions whose token becomes the mask token.
+      random_share: share of the chosen positions whose token becomes a random id, which may be the old one.
+      substitute_share: share of the chosen positions whose token becomes another id, as `substitution` says.
+      keep_share: share of the chosen positions whose token stays but is to be predicted. The four shares sum
+        to 1.
+      substitution: "uniform": any other id, all equally likely. "blosum62": a protein residue becomes another
+        one as often as in evolution; then only canonical residues are chosen.
+      temperature: for "blosum62": above 1 makes the probabilities of residues more like the background, below
+        1 sharpens them.
+      keep_diagonal: for "blosum62": whether a residue may become itself.
+      background: for "blosum62": whether residues are as frequent as in proteins ("standard") or equally
+        frequent ("uniform").
 
     Raises:
       ConfigError: if a share or rate is outside [0, 1], the shares do not sum to 1, a parameter of Beta or
-        the temperature is not positive, or a word is unknown.
+        the temperature is not positive, or a name is not one of those above.
 
     Example:
       >>> from jaxlm.corruption import NoiseConfig
-      >>> NoiseConfig(schedule="cosine", mask_share=1.0, random_share=0.0, keep_share=0.0).beta_a
-      3.0
+      >>> NoiseConfig(rate=0.3, mask_share=1.0)
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: noise.mask_share, random_share, substitute_share and keep_share sum to 1: ...
 
     References:
       Devlin et al., "BERT", 2019, https://arxiv.org/abs/1810.04805 (section 3.1).
@@ -91,10 +97,10 @@ class NoiseConfig:
                 raise ConfigError(f"noise.{name} is a positive number: got {getattr(self, name)}")
 
     def required_rate(self) -> float:
-        """Returns `rate`.
+        """Returns `rate`, which must be known.
 
         Raises:
-          ConfigError: if it is None.
+          ConfigError: if `rate` is None.
         """
         if self.rate is None:
             raise ConfigError(

@@ -83,7 +83,7 @@ def to_mask(mask_id: int) -> Replacement:
 
 
 def keep() -> Replacement:
-    """Returns the replacement of a token by itself: the token stays, but still counts as chosen.
+    """Returns the replacement of a token by itself: the token stays, but it is to be predicted.
 
     Example:
       >>> import numpy as np
@@ -95,10 +95,10 @@ def keep() -> Replacement:
 
 
 def to_random(ids: np.ndarray | Sequence[int]) -> Replacement:
-    """Returns the replacement by a random id of `ids`, which may be the old one.
+    """Returns the replacement of every token by a random id of `ids`, which may be the old one.
 
     Raises:
-      ConfigError: if there are no ids.
+      ConfigError: if `ids` is empty.
 
     Example:
       >>> import numpy as np
@@ -113,10 +113,10 @@ def to_random(ids: np.ndarray | Sequence[int]) -> Replacement:
 
 
 def to_other(ids: np.ndarray | Sequence[int]) -> Replacement:
-    """Returns the replacement by a random id of `ids` other than the old one; all are equally likely.
+    """Returns the replacement of every token by another id, all other `ids` being equally likely.
 
     Raises:
-      ConfigError: if there are fewer than two ids, or an id occurs twice.
+      ConfigError: if `ids` has fewer than two ids, or an id occurs twice.
 
     Example:
       >>> import numpy as np
@@ -135,17 +135,17 @@ def to_other(ids: np.ndarray | Sequence[int]) -> Replacement:
 def mixture(parts: Sequence[tuple[float, Replacement]]) -> Replacement:
     """Returns a replacement that draws one of several for each position, by their weights.
 
-    BERT's is `mixture([(0.8, to_mask(id)), (0.1, to_random(ids)), (0.1, keep())])`. The words are divided
-    into one range for each part. A position's word selects the part by its range, and its offset in the
-    range, scaled to all words, is the word that the part gets. Parts may be mixtures. If a part of weight w
-    draws from n ids, their probabilities differ by at most n / (w * 2^32): 7e-5 for 30,522 ids and a weight
-    of 0.1.
+    BERT's masking is `mixture([(0.8, to_mask(id)), (0.1, to_random(ids)), (0.1, keep())])`. A replacement is
+    given one random `uint32` word for each position. `mixture` divides the words into one range for each
+    part: a position's word selects the part by its range, and its place in the range, scaled to all words, is
+    the word that the part is given. Parts may be mixtures. If a part of weight w draws from n ids, their
+    probabilities differ by at most n / (w * 2^32): 7e-5 for 30,522 ids and a weight of 0.1.
 
     Args:
-      parts: pairs (weight, replacement); no weight is negative, and they sum to 1.
+      parts: pairs (weight, replacement). No weight is negative, and the weights sum to 1.
 
     Raises:
-      ValueError: if a weight is negative or they do not sum to 1.
+      ValueError: if a weight is negative or the weights do not sum to 1.
 
     Example:
       >>> import numpy as np

@@ -122,22 +122,24 @@ def schedule_fraction(
 ) -> float | np.ndarray | Float[Array, "*shape"]:
     """Returns the fraction of an example that is corrupted at time s, monotone and continuous in s.
 
-    At s = t / n the fraction is sqrt(prod_{i <= t} (1 - beta_i)), the signal that is left after t of n steps,
-    as in cortex; between these times it is linear. In cortex time runs against that of diffusion: s = 0
-    corrupts everything and s = 1 almost nothing. (Cortex itself has the fraction 0 at t = 0, a jump that is
-    left out here.) "forward" is the reverse: the fraction at 1 - s, which grows with s.
+    A schedule is that of a diffusion with n steps of noise beta_i. The corrupted share at s = t / n is what
+    diffusion calls the signal left after t steps, sqrt(prod_{i <= t} (1 - beta_i)); between these times it is
+    linear in s. So with "cortex", the convention of the library cortex, time runs against that of diffusion:
+    s = 0 corrupts everything and s = 1 almost nothing. "forward" is the opposite: the share at 1 - s, which
+    grows with s. (In cortex itself nothing is corrupted at t = 0; this jump is left out here.)
 
     Args:
-      schedule: a name of `SCHEDULES`.
-      s: times in [0, 1], of any shape; values outside are clipped.
-      time: "cortex" or "forward".
-      steps: n.
+      schedule: a name in `SCHEDULES`, such as "cosine".
+      s: times in [0, 1], of any shape; a time outside of this range counts as the nearer end.
+      time: the direction of time, "cortex" or "forward", as above.
+      steps: n, the number of diffusion steps.
 
     Returns:
-      Fractions in [0, 1] of the shape of `s`: `float32` for a JAX array, else `float64`.
+      Fractions in [0, 1] of the shape of `s`: `float32` if `s` is a JAX array, else `float64`.
 
     Raises:
-      ValueError: if the schedule is unknown, or has too few steps.
+      ValueError: if the schedule is unknown, or `steps` is so few that the noise of a step would be above 1:
+        below 20 for "linear" and "piecewise_linear", 21 for "truncated_linear", 1 for others.
 
     Example:
       >>> import numpy as np

@@ -60,7 +60,7 @@ def as_shares(fractions: Any) -> Any:
 
 
 def as_fractions(shares: Any) -> Any:
-    """Returns shares in units of 2^-32 as `float32` fractions of [0, 1].
+    """Returns shares in units of 2^-32 (`uint32`, 2^32 - 1 stands for 1) as `float32` fractions in [0, 1].
 
     Example:
       >>> import numpy as np

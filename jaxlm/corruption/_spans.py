@@ -19,11 +19,11 @@ from jaxlm.typing import Array, Bool, Int, Key
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpanConfig:
-    """How much of a text spans hide, and how long they are (see `corrupt_spans`).
+    """How much of a text is hidden in spans (runs of tokens), and how long they are; see `corrupt_spans`.
 
     Attributes:
-      rate: share of the tokens to hide.
-      mean_span: mean length of the spans, at least 1.
+      rate: the share of a text's tokens to hide, between 0 and 1.
+      mean_span: mean length of the spans in tokens, at least 1.
 
     Raises:
       ConfigError: if a value is out of range.
@@ -50,22 +50,28 @@ class SpanCorrupted(NamedTuple):
     """Packed rows with hidden spans for an encoder, and packed rows of the hidden tokens for a decoder.
 
     Attributes:
-      tokens: `Int[B L]` the shown tokens, with a sentinel for each span; 0 = padding.
-      segments: `Int[B L]` their segments; 0 = padding.
-      positions: `Int[B L]` their offsets within each segment.
-      targets: `Int[B U]` for each segment every sentinel followed by the tokens that it hides.
-      target_segments: `Int[B U]` the segments of the targets, with the same numbers; 0 = padding.
-      target_positions: `Int[B U]` the offsets of the targets within each segment.
-      hidden: `Bool[B L]`, True = in a span, at the positions of the clean batch.
-      overflow: `Int32[]`, how many spans had no sentinel or did not fit into the targets and were left clean,
-        plus how many end tokens did not fit.
+      tokens: `Int[B L]`, the tokens that are not hidden, with a sentinel token for each hidden span; 0 =
+        padding.
+      segments: `Int[B L]`, the segment (text) of each of these tokens, from 1; 0 = padding.
+      positions: `Int[B L]`, the index of each of these tokens in its segment, from 0.
+      targets: `Int[B U]`, for each segment every sentinel, followed by the tokens that it stands for.
+      target_segments: `Int[B U]`, the segment of each target, with the same numbers as `segments`; 0 =
+        padding.
+      target_positions: `Int[B U]`, the index of each target within its segment, from 0.
+      hidden: `Bool[B L]`, over the positions of the clean batch; True = in a hidden span.
+      overflow: `Int32[]`, how many spans were left clean because no sentinel was left or they did not fit
+        into the targets, plus how many end tokens did not fit.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.corruption import SpanCorrupted
-      >>> row = jnp.ones((1, 3), jnp.int32)
-      >>> SpanCorrupted(row, row, row, row, row, row, row > 0, jnp.array(0)).targets.shape
-      (1, 3)
+      >>> ones, positions = jnp.ones((1, 3), jnp.int32), jnp.arange(3)[None]
+      >>> spans = SpanCorrupted(  # of the text [5, 6, 7, 8], of which 6 and 7 are hidden
+      ...     tokens=jnp.array([[5, 99, 8]]), segments=ones, positions=positions,
+      ...     targets=jnp.array([[99, 6, 7]]), target_segments=ones, target_positions=positions,
+      ...     hidden=jnp.array([[False, True, True, False]]), overflow=jnp.array(0))
+      >>> int(spans.hidden.sum())
+      2
     """
 
     tokens: Array
@@ -94,33 +100,37 @@ def corrupt_spans(
     end_id: int | None = None,
     target_length: int | None = None,
 ) -> SpanCorrupted:
-    """Returns the batch with spans of each example replaced by sentinels, and the hidden tokens as targets.
+    """Returns the batch with spans of each example replaced by sentinels, and the spans as targets.
 
-    An example (a segment) hides h = max(1, round-half-up(rate * n)) of its n allowed positions in about
-    h / `mean_span` spans, as in T5. All divisions into spans and all placements are equally likely, whereas
-    T5's own code always begins with a shown token and ends with a hidden one. The k-th contiguous span takes
-    sentinel k; a position that is not allowed divides a span into two. The spans of an example are a function
-    of (rng, epoch, example id), the same in any packing.
+    A sentinel is a special token that marks the place of a span. An example (a segment) hides h = max(1,
+    round-half-up(rate * n)) of its n allowed positions in about h / `mean_span` spans, as in T5. All
+    divisions into spans and all placements are equally likely, whereas T5's own code always begins with a
+    shown token and ends with a hidden one. The k-th contiguous span is replaced by sentinel k; a position
+    that is not allowed divides a span into two. The spans of an example are a function of (rng, epoch,
+    example id), the same in any packing.
 
     Args:
-      rng: PRNG key, consumed; the same for the whole run.
+      rng: PRNG key, the same one for the whole run; use it for no draws of your own.
       tokens: `Int[B L]` clean ids, without sentinels.
-      allowed: `Bool[B L]`, True = may be hidden. Padding never is.
-      example_ids: `Int[B L]`, the example that each position belongs to.
-      offsets: `Int[B L]`, its offset in that example.
-      segments: `Int[B L]`, each contiguous, numbered from 1; 0 = padding.
+      allowed: `Bool[B L]`, True = may be hidden. Padding is never hidden.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
+      offsets: `Int[B L]`, the index of each position in its example.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
+        positions are contiguous.
       epochs: `Int[B]`, the epoch of each row.
-      sentinel_ids: `Int[...]`, the sentinels in order. Further spans of a segment are left clean and counted.
-      rate: share of the allowed positions to hide.
-      mean_span: mean length of spans, at least 1.
-      end_id: the id that ends the targets of each segment; None: there is none.
-      target_length: U; None: L. Spans that do not fit are left clean and counted.
+      sentinel_ids: `Int[...]`, the sentinels in the order of their use. Spans for which none is left stay
+        clean and are counted.
+      rate: the share of the allowed positions to hide.
+      mean_span: mean length of the spans in tokens, at least 1.
+      end_id: the id that ends the targets of each segment; None: the targets have no end token.
+      target_length: U, the number of target positions of a row; None: L. Spans that do not fit are left clean
+        and counted.
 
     Returns:
-      `SpanCorrupted`.
+      `SpanCorrupted`: the shortened rows, and the rows of targets.
 
     Raises:
-      ValueError: if there are no sentinels, `rate` is no share or `mean_span` is under 1.
+      ValueError: if there are no sentinels, `rate` is not between 0 and 1, or `mean_span` is below 1.
 
     Example:
       >>> import jax

@@ -73,7 +73,7 @@ def join_split_characters(tokens: Any, first: Any, last: Any, table: SplitCharac
     """Returns the classes at the tokens' starts and ends, including those of divided characters.
 
     Args:
-      tokens: `Int[B L]` ids.
+      tokens: `Int[B L]` token ids.
       first: `UInt8[B L]` the class at each token's start, as far as the token alone shows it.
       last: `UInt8[B L]` the class at its end.
       table: of the ids.

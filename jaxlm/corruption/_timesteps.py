@@ -17,16 +17,16 @@ _EXAMPLES = 1
 
 
 def fraction_table(config: NoiseConfig) -> np.ndarray | None:
-    """Returns the 65,536 quantiles of the fraction of an example that is corrupted, in units of 2^-32.
+    """Returns 65,536 quantiles of the share of an example that is corrupted, in units of 2^-32.
 
-    A uniform 16-bit number is an index into the table, so that a draw uses integers only and is the same on
-    host and device.
+    A uniform 16-bit number is drawn as an index into the table, so that a draw uses integers only and is the
+    same on host and device.
 
     Args:
       config: the schedule, the direction of time and the distribution of the timesteps.
 
     Returns:
-      `UInt32[65536]`, in the order of the timesteps; None for a constant schedule.
+      `UInt32[65536]`, in the order of the times; None if the schedule is constant.
 
     Example:
       >>> from jaxlm.corruption import NoiseConfig, fraction_table
@@ -45,15 +45,16 @@ def fraction_table(config: NoiseConfig) -> np.ndarray | None:
 def draw_fractions(
     rng: Key[Array, ""], table: np.ndarray, *, epochs: Int[Array, " B"], example_ids: Int[Array, "B L"]
 ) -> UInt32[Array, "B L"]:
-    """Returns for each position the fraction of its example that is corrupted, in units of 2^-32.
+    """Returns for each position the share of its example that is corrupted, in units of 2^-32.
 
-    It is a function of (rng, epoch, example id), independent of the draws of `corrupt` with the same key.
+    The share is a function of (rng, epoch, example id). It is independent of the draws of `corrupt` with the
+    same key.
 
     Args:
-      rng: the key that `corrupt` is given.
-      table: `UInt32[65536]`, of `fraction_table`.
+      rng: the PRNG key that `corrupt` is given too.
+      table: `UInt32[65536]`, from `fraction_table`.
       epochs: `Int[B]`, the epoch of each row.
-      example_ids: `Int[B L]`, the example that each position belongs to.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
 
     Example:
       >>> import jax

@@ -18,9 +18,9 @@ from jaxlm.corruption._units import unit_starts
 class CorruptBatch(transforms.Map):
     """A grain transform from a batch to (batch, `Corrupted`): `corrupt_batch` on the host.
 
-    The same key gives the same batches bit for bit as on the device, so that a run may move the stage. It
-    uses NumPy only: no device is touched after the construction. It can be pickled, so that grain's worker
-    processes can run it.
+    The same key gives the same batches bit for bit as on the device, so a run may move corruption from the
+    device to the host. The transform uses NumPy only: it touches no device after its construction. It can be
+    pickled, so that grain's worker processes can run it.
 
     Example:
       >>> from typing import NamedTuple
@@ -59,8 +59,8 @@ class CorruptBatch(transforms.Map):
         """Returns the unchanged batch and its corruption.
 
         Args:
-          element: a record of NumPy arrays with the fields `tokens`, `segments`, `example_ids`, `offsets`
-            `Int[B L]` and `epochs` `Int[B]`.
+          element: a record of NumPy arrays with the fields `tokens`, `segments`, `example_ids`, `offsets`,
+            which are `Int[B L]`, and `epochs`, which is `Int[B]`.
         """
         noise, tokens, segments = self.noise, element.tokens, element.segments
         words = ops.position_bits(self.words, element.epochs, element.example_ids, element.offsets, xp=np)

@@ -15,19 +15,19 @@ def blosum62_transitions(
     keep_diagonal: bool = False,
     background: Literal["standard", "uniform"] = "standard",
 ) -> np.ndarray:
-    """Returns the probability that residue i is substituted by residue j, as in related proteins.
+    """Returns the probabilities T_ij that a protein residue i is replaced by j, as in related proteins.
 
-    T_ij ~ 2^(S_ij / (2 temperature)) p_j, where S are BLOSUM62's scores in half-bits and p the frequencies of
-    the background; rows sum to 1. T is not reversible with respect to the background, because the published
-    scores are rounded and each row is normalised separately.
+    T_ij is proportional to 2^(S_ij / (2 temperature)) p_j, where S are BLOSUM62's scores in half-bits and p
+    are the frequencies of the background; rows sum to 1. T is not reversible with respect to the background,
+    because the published scores are rounded and each row is normalised separately.
 
     Args:
-      temperature: above 1 flattens the odds towards the background, below 1 sharpens them.
-      keep_diagonal: whether a residue may become itself; if not, T_ii = 0.
-      background: "standard", the frequencies of residues in proteins, or "uniform".
+      temperature: above 1 makes each row more like the background, below 1 sharpens it.
+      keep_diagonal: whether a residue may be replaced by itself; if False, T_ii = 0.
+      background: p: "standard", the frequencies of residues in proteins, or "uniform", all equal.
 
     Returns:
-      `Float64[20 20]`, in the order of `BLOSUM62_ORDER`.
+      `Float64[20 20]`, rows and columns in the order of `BLOSUM62_ORDER`.
 
     Raises:
       ValueError: if the temperature is not positive.
@@ -57,23 +57,23 @@ def vocabulary_transitions(
     keep_diagonal: bool = False,
     background: Literal["standard", "uniform"] = "standard",
 ) -> np.ndarray:
-    """Returns `blosum62_transitions` for the ids of a vocabulary; other ids than canonical residues stay.
+    """Returns `blosum62_transitions` for a vocabulary; ids that are no canonical residues stay.
 
-    Rows are restricted to the residues of the vocabulary and normalised again. If the vocabulary has only one
-    residue, it stays.
+    Rows are restricted to the residues that the vocabulary has, and normalised again. A residue that is the
+    only one of the vocabulary stays.
 
     Args:
-      vocabulary: a tokenizer, or a mapping of letters to ids.
-      vocab_size: V; None: one more than the highest id.
-      temperature: as for `blosum62_transitions`, like the other options.
-      keep_diagonal: whether a residue may stay.
-      background: "standard" or "uniform".
+      vocabulary: a tokenizer, or a mapping from letters to ids.
+      vocab_size: V, the size of the matrix; None: one more than the highest id.
+      temperature: above 1 makes each row more like the background, below 1 sharpens it.
+      keep_diagonal: whether a residue may be replaced by itself.
+      background: "standard", the frequencies of residues in proteins, or "uniform", all equal.
 
     Returns:
-      `Float64[V V]`, rows of sum 1.
+      `Float64[V V]`, whose rows sum to 1.
 
     Raises:
-      ValueError: if an id is not below `vocab_size`.
+      ValueError: if an id is `vocab_size` or more.
 
     Example:
       >>> from jaxlm.corruption import vocabulary_transitions

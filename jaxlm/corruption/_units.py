@@ -26,23 +26,25 @@ _MARKS = (1, 2, 4, 8, 16)
 
 
 class UnitBoundaries(NamedTuple):
-    """Where units begin, as a function of the ids of a position and of the position before it.
+    """Where units (words, instructions) begin, told from the id at a position and the id before it.
 
-    A unit begins at an id that `opens`, at an id that begins with a grapheme, and where the class at the
-    start of an id (`first`) differs from that at the end of the id before (`last`). A combining mark (JOINED)
-    belongs to the character before it.
+    A unit begins at an id that `opens`, at an id that begins with a grapheme, and at an id whose first
+    character is of another class (`first`) than the last character of the id before (`last`). A combining
+    mark (class JOINED) belongs to the character before it.
 
     Attributes:
-      opens: `Bool[V]` whether an id begins a unit in any case.
-      first: `UInt8[V]` the `tokenizers.CharacterClass` at an id's start.
-      last: `UInt8[V]` the `tokenizers.CharacterClass` at an id's end.
-      split: the parts of characters that are divided among tokens; None if there are none.
+      opens: `Bool[V]`, True = the id begins a unit in any case.
+      first: `UInt8[V]`, the `tokenizers.CharacterClass` of each id's first character.
+      last: `UInt8[V]`, the `tokenizers.CharacterClass` of each id's last character.
+      split: the parts of characters that are divided among several tokens; None: no token holds a part of a
+        character.
 
     Example:
       >>> import numpy as np
-      >>> from jaxlm.corruption import UnitBoundaries
-      >>> UnitBoundaries(np.array([True, False]), np.zeros(2, np.uint8), np.zeros(2, np.uint8)).opens.tolist()
-      [True, False]
+      >>> from jaxlm.corruption import UnitBoundaries, unit_starts
+      >>> units = UnitBoundaries(np.array([True, False]), np.zeros(2, np.uint8), np.zeros(2, np.uint8))
+      >>> unit_starts(np.array([[0, 1, 1, 0]]), units).tolist()  # id 0 opens a unit
+      [[True, False, False, True]]
     """
 
     opens: np.ndarray
@@ -52,22 +54,22 @@ class UnitBoundaries(NamedTuple):
 
 
 def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int) -> UnitBoundaries | None:
-    """Returns where units begin for a tokenizer's ids; None if every token is a unit.
+    """Returns where words or instructions begin, for a tokenizer's ids; None if every token is a unit.
 
     A word is a run of letters, of digits, of white space or of other signs, as in GPT-2's pattern. A space
-    before a word belongs to it if one token holds both, else it is a unit of its own. WordPiece marks tokens
-    that continue a word (`##`), and instruction traces mark those that continue an operand (`…`); there the
-    marks decide. In scripts without spaces (Han, Hiragana, Thai, Lao, Khmer, Myanmar and others) each
-    grapheme is a word, in Katakana each run; a token with several of them is not divided. Instructions end
-    with [NEXT]. Special tokens are units of their own.
+    before a word belongs to the word if one token holds both, else the space is a unit of its own. WordPiece
+    marks tokens that continue a word (`##`), and disassembled code marks tokens that continue an operand
+    (`…`); with these tokenizers the marks decide. In scripts without spaces (Han, Hiragana, Thai, Lao, Khmer,
+    Myanmar and others) each grapheme is a word, in Katakana each run; a token with several graphemes is not
+    divided. Instructions end with [NEXT]. Special tokens are units of their own.
 
     Args:
-      unit: "token", "word" or "instruction".
-      tokenizer: of the tokens.
-      vocab_size: V, at least the tokenizer's.
+      unit: what is chosen as a whole: "token", "word" or "instruction".
+      tokenizer: the tokenizer whose ids are divided into units.
+      vocab_size: V, the size of the model's vocabulary, at least the tokenizer's.
 
     Raises:
-      ConfigError: if the tokenizer has no such units.
+      ConfigError: if the tokenizer has no words, or no instructions.
 
     Example:
       >>> import numpy as np
@@ -96,7 +98,7 @@ def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int
 
 
 def unit_starts(tokens: Any, units: UnitBoundaries | None) -> Any:
-    """Returns `Bool[B L]`, True where a unit begins in a row; None if every token is a unit.
+    """Returns where units begin in rows of ids, `Bool[B L]`; None if every token is a unit.
 
     Example:
       >>> import numpy as np

@@ -28,16 +28,18 @@ def apply_model(
     """Returns what a model computes before its head, `model.apply({"params": params}, inputs, ...)`.
 
     Args:
-      model: a model of `models.KINDS`.
-      params: its parameters.
-      inputs: what it reads.
-      cache: keys and values of earlier tokens; None: there are none.
-      slots: `Int[B L]` the slot of the cache that each token is written to.
-      deterministic: no dropout.
-      rngs: linen's keys by stream; dropout needs "dropout".
+      model: a linen module of any kind in `models.KINDS`.
+      params: the model's parameters, its "params" collection.
+      inputs: the tokens that the model reads, with their segments and positions.
+      cache: keys and values of earlier tokens, from `empty_cache` or an earlier call; None: nothing is
+        cached.
+      slots: `Int[B L]`, the index of the cache entry (slot) that each token is written to. None: the first L
+        slots of an empty cache.
+      deterministic: whether dropout is off.
+      rngs: PRNG keys by the name of their linen stream; dropout needs a key "dropout". None: no keys.
 
     Raises:
-      TypeError: if the model returns something else than an `Output`.
+      TypeError: if the model returns something other than an `Output`.
 
     Example:
       >>> import jax
@@ -63,8 +65,8 @@ def apply_head(
 
     Args:
       model: a language model.
-      params: its parameters.
-      hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
+      params: the model's parameters, its "params" collection.
+      hidden: `Float[... D]`, hidden vectors at any selection of positions of `Output.hidden`.
 
     Raises:
       TypeError: if the model's `logits` returns no array.
@@ -91,8 +93,8 @@ def apply_token_vectors(
 
     Args:
       model: a model with a token embedding.
-      params: its parameters.
-      tokens: `Int[B L]` ids.
+      params: the model's parameters, its "params" collection.
+      tokens: `Int[B L]` token ids.
       segments: `Int[B L]`, 0 for padding; None: each row is one segment without padding.
 
     Raises:

@@ -32,12 +32,14 @@ class ModelOnBody(nn.Module):
         """Returns the body's `Output`.
 
         Args:
-          inputs: see `Transformer`, as for all arguments.
-          cache: see `Transformer`.
-          slots: see `Transformer`.
-          interventions: see `Transformer`.
-          intermediates: see `Transformer`.
-          deterministic: see `Transformer`.
+          inputs: an `Inputs` record; `Int[B L]` tokens stand for `Inputs(tokens=tokens)`.
+          cache: keys and values of earlier tokens, see `Transformer`; None: nothing is cached.
+          slots: `Int[B L]`, the index of the cache entry (slot) that each token is written to; None: the
+            first L slots.
+          interventions: changes of the values at sites, applied in this order.
+          intermediates: the sites whose values are returned in `Output.intermediates`; static.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where a rate
+            is not 0.
         """
         output = self.body(
             inputs,
@@ -57,7 +59,7 @@ class ModelOnBody(nn.Module):
         """Returns the embeddings that `Inputs` takes in place of tokens.
 
         Args:
-          tokens: `Int[B L]` ids.
+          tokens: `Int[B L]` token ids.
           segments: `Int[B L]`; None: each row is one segment.
         """
         return self.body.token_vectors(tokens, segments)
@@ -70,7 +72,7 @@ class ModelOnBody(nn.Module):
 class BodyModel(ModelOnBody):
     """A transformer without a head, such as BertModel in `transformers`.
 
-    Its parameters have the same names as the body of every other model, so that a head can be added to it.
+    Its parameters have the same names as the body of every other model, so a head can be added later.
 
     Example:
       >>> from jaxlm.models import BodyModel, TransformerConfig
@@ -87,7 +89,7 @@ class BodyModel(ModelOnBody):
         self.body = Transformer(self.config)
 
     def logits(self, *arguments: Any, **named: Any) -> NoReturn:
-        """Raises ValueError, as there is no head.
+        """Raises ValueError, because this model has no head.
 
         Raises:
           ValueError: always.

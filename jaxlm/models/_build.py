@@ -10,14 +10,14 @@ from jaxlm.models._model_kind import MASKED_LM, KindOrName
 
 
 def build(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: Heads = None) -> nn.Module:
-    """Returns the model of a config and a kind.
+    """Returns the model, a linen module, for a config and a kind of model.
 
     Args:
-      config: with a known `vocab_size`, and a `causal` that fits the kind.
+      config: the config of the transformer. Its `vocab_size` is known and its `causal` fits the kind.
       kind: a `ModelKind`, or the name of one: "masked_lm", "causal_lm" or "seq2seq_lm" (without `head`),
         "classification" or "regression" (with a `HeadConfig`), "joint" (with a mapping from names to
         "masked_lm", "causal_lm" or a `HeadConfig`), or "body" (hidden states only, without `head`).
-      head: the config of the head, as the kind needs it.
+      head: the config of the head: None, a `HeadConfig` or a mapping, as the kind needs it.
 
     Raises:
       ConfigError: if the kind is unknown or contradicts config or head, or `vocab_size` is None.
@@ -39,9 +39,9 @@ def num_params(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: He
     """Returns the number of parameters, including the head's, without allocating them.
 
     Args:
-      config: see `build`.
-      kind: see `build`.
-      head: see `build`.
+      config: the config of the transformer, with a known `vocab_size`.
+      kind: the kind of model, a `ModelKind` or a name such as "masked_lm".
+      head: the config of the head: None, a `HeadConfig` or a mapping, as the kind needs it.
 
     Example:
       >>> from jaxlm.models import TransformerConfig, num_params

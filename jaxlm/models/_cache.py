@@ -20,11 +20,11 @@ EMPTY_SLOT = -1
 
 
 class LayerCache(NamedTuple):
-    """The keys (after rotation, where positions are rotary) and the values of one layer.
+    """The keys (rotated if positions are rotary) and the values of one layer, in S slots for tokens.
 
     Attributes:
-      key: `Float[B K S H]`, heads before slots, the layout in which attention multiplies them.
-      value: `Float[B K S H]`.
+      key: `Float[B K S H]` keys: heads come before slots, the layout in which attention multiplies them.
+      value: `Float[B K S H]` values, in the same layout.
     """
 
     key: Float[Array, "B K S H"]
@@ -32,11 +32,13 @@ class LayerCache(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """A decoder's keys and values of the encoder's output: computed once, attended to by every new token.
+    """A decoder's keys and values of the encoder's output, computed once and read for each new token.
 
     Attributes:
-      layers: the keys and values of each block's cross-attention, see `Cache.layers`.
-      segments: `Int[B S]` of the encoder's positions; 0 = padding, which nothing attends to.
+      layers: the keys and values of each block's cross-attention: a `LayerCache` for each block, or with
+        `scan_layers` one `LayerCache` whose arrays have a leading axis R over the blocks.
+      segments: `Int[B S]`, the number of the segment (text) that each position of the encoder belongs to; 0 =
+        padding, which nothing attends to.
     """
 
     layers: tuple[LayerCache, ...] | LayerCache
@@ -44,12 +46,14 @@ class Memory(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """The keys and values of all layers, and the position of the token in each slot.
+    """The keys and values of all layers, and the position of the token in each of S slots.
 
     Attributes:
-      layers: a `LayerCache` for each block; with `scan_layers`, one whose arrays have a leading axis R.
-      positions: `Int[B S]` position of the token in each slot, -1 where the slot is empty.
-      memory: of a decoder with cross-attention, after the first call; else None.
+      layers: a `LayerCache` for each block; with `scan_layers`, one `LayerCache` whose arrays have a leading
+        axis R over the blocks.
+      positions: `Int[B S]`, the index in its text of the token in each slot; -1 where the slot is empty.
+      memory: keys and values of the encoder's output, for a decoder with cross-attention after its first
+        call. None: the model has no cross-attention, or was not called yet.
     """
 
     layers: tuple[LayerCache, ...] | LayerCache
@@ -58,21 +62,21 @@ class Cache(NamedTuple):
 
     @property
     def num_slots(self) -> int:
-        """S, how many tokens a row holds."""
+        """S, the number of tokens that the cache can hold in each row."""
         return self.positions.shape[1]
 
 
 def empty_cache(
     config: TransformerConfig, num_rows: int, num_slots: int, dtype: DTypeLike | None = None
 ) -> Cache:
-    """Returns a cache without tokens.
+    """Returns a cache without tokens, for incremental decoding.
 
     Args:
-      config: of the model that will write to it.
-      num_rows: B.
-      num_slots: S.
-      dtype: of keys and values; None: the model's compute dtype, but float32 on a CPU, where XLA would cast a
-        whole bfloat16 cache to write one token.
+      config: the config of the model that will write to the cache.
+      num_rows: B, the number of rows.
+      num_slots: S, the number of tokens that each row can hold.
+      dtype: dtype of keys and values. None: the model's compute dtype; on a CPU float32, because XLA would
+        cast a whole bfloat16 cache there to write one token.
 
     Example:
       >>> from jaxlm.models import TransformerConfig, empty_cache

@@ -28,67 +28,80 @@ UNBOUNDED_LENGTH = 1 << 30
 class TransformerConfig:
     """The configuration of a transformer. Fields that contradict each other raise ConfigError.
 
-    The defaults are a bidirectional pre-norm encoder with learned positions and a tied masked-LM head. `None`
-    stands for a value that is derived from other fields; `resolved` fills it in.
+    The defaults are a bidirectional pre-norm encoder with learned positions and a tied masked-LM head. In
+    many fields `None` stands for a value that is derived from other fields; `resolved` fills these in.
 
     Attributes:
-      vocab_size: V, rows of the embedding; None until the tokenizer is known. No model can be built before.
-      width: D, features of the residual stream.
+      vocab_size: V, rows of the token embedding. None: not known yet; a model can be built only when it is
+        known.
+      width: D, number of features of the residual stream.
       depth: number of blocks.
-      num_heads: N, query heads.
-      num_kv_heads: K, key/value heads, a divisor of `num_heads`; None: `num_heads`.
-      head_width: H, features of a head; None: `width / num_heads`.
-      mlp_width: F; None: `4 * width`, and with a gate `8/3 * width` rounded up to a multiple of 64.
-      max_length: rows of the tables of learned and instruction positions; for rotary and relative positions
-        the length of text that the model is meant for.
-      causal: whether each position attends only to itself and earlier ones.
-      window: attention reaches positions less than this far away; None: all.
-      layer_pattern: which blocks have the window ("w") and which attend to everything ("f"), a word that is
-        repeated over the blocks: with "wwwwwf" every sixth block attends to everything.
+      num_heads: N, number of query heads.
+      num_kv_heads: K, key/value heads, a divisor of `num_heads`; None: as many as `num_heads`.
+      head_width: H, number of features of a head; None: `width / num_heads`.
+      mlp_width: F, number of features of the hidden layer of the feed-forward. None: `4 * width`, or with a
+        gated activation `8/3 * width` rounded up to a multiple of 64.
+      max_length: number of rows in the tables of learned, sinusoidal and instruction positions. For rotary
+        and relative positions, the length of text that the model is meant for.
+      causal: whether each position attends only to itself and earlier positions.
+      window: a position attends only to positions less than this far away; None: attention reaches all
+        positions.
+      layer_pattern: which blocks have the window ("w") and which attend to everything ("f"): a word of these
+        letters that is repeated over the blocks. With "wwwwwf" every sixth block attends to everything.
+        Without a `window` it has no effect.
       norm: "layer" (LayerNorm) or "rms" (RMSNorm).
       norm_placement: "pre" (norm before each sub-layer), "post" (norm after each residual sum) or "sandwich"
         (norm before each sub-layer, and another on what it adds).
-      norm_epsilon: added to the variance in every norm without an epsilon of its own.
+      norm_epsilon: the number added to the variance (or mean square) in every norm that has no epsilon of its
+        own.
       norm_bias: whether LayerNorms have a bias; an RMSNorm never has one.
       norm_offset: whether a norm multiplies by `1 + scale` instead of `scale`.
       first_norm: whether the first block has a norm before its attention; False for models that normalise
         the embeddings instead.
-      final_norm: whether the last block is followed by a norm; None: yes unless the norms are "post".
+      final_norm: whether the last block is followed by a norm; None: yes unless `norm_placement` is "post".
       parallel_residual: whether attention and feed-forward read the same residual stream, each through its
-        own norm, and are added to it together.
-      position: the position encoding, a record with its own options: `Learned`, `Sinusoidal`, `Rotary`,
-        `Relative`, `Instruction` or `NoPosition`; or its name, for the record with its defaults.
-      token_types: rows of a table of token types, which are added to the embeddings; 0: no table.
+        own norm, and their outputs are added to it together.
+      position: the position encoding: a record with its own options, `Learned`, `Sinusoidal`, `Rotary`,
+        `Relative`, `Instruction` or `NoPosition`; or the record's name, such as "rotary", for default
+        options.
+      token_types: rows of a table of token types, whose vectors are added to the embeddings; 0: there is no
+        table.
       activation: "gelu" (exact), "gelu_tanh", "relu", "silu", and gated "swiglu", "geglu" (exact) or
         "geglu_tanh".
       use_bias: whether linear maps have biases.
-      qkv_bias: the same for queries, keys and values; None: `use_bias`.
-      attention_bias: the same for attention's output; None: `use_bias`.
-      mlp_bias: the same for the feed-forward; None: `use_bias`.
-      qk_norm: whether every query and key head is normalised, before rotation.
-      attention_scale: factor of the scores; None: `1 / sqrt(head_width)`.
-      attention_scale_by_layer: whether the factor is also divided by the block's number, counted from 1.
-      attention_softcap: bound `c` of the scores, `c tanh(scores / c)`; None: no bound.
+      qkv_bias: whether the maps to queries, keys and values have biases; None: as `use_bias` says.
+      attention_bias: whether the map of attention's output has a bias; None: as `use_bias` says.
+      mlp_bias: whether the feed-forward's maps have biases; None: as `use_bias` says.
+      qk_norm: whether the queries and keys of every head are normalised, before rotation.
+      attention_scale: factor of the attention scores; None: `1 / sqrt(head_width)`.
+      attention_scale_by_layer: whether `attention_scale` is also divided by the block's number, counted from
+        1.
+      attention_softcap: bound `c` of the scores, which become `c tanh(scores / c)`; None: the scores have no
+        bound.
       cross_attention: whether every block also attends to a memory, the output of an encoder, between its
         self-attention and its feed-forward.
-      decoder: the fields in which an encoder-decoder's decoder differs from its encoder; others hold for
-        both sides (see `encoder_config` and `decoder_config`). None: the model is no encoder-decoder.
-      embedding_norm: whether the sum of embeddings is normalised.
-      embedding_norm_epsilon: its epsilon; None: `norm_epsilon`.
-      embedding_scale: factor of the token embeddings.
-      token_dropout: whether the embeddings of `mask_id` are zeroed and the other embeddings of the segment
-        scaled up, by the share of masks relative to that of training (ESM-2).
-      mask_id: id of the mask token, for `token_dropout`.
-      embedding_dropout: rate after the embeddings.
-      attention_dropout: rate on attention probabilities.
-      attention_output_dropout: rate on the output of attention.
-      mlp_dropout: rate on the output of the feed-forward.
-      tie_embeddings: whether the output kernel is the token embedding.
-      head: the layers of a language model's head before its output kernel, a record as well: `TransformHead`
-        (linear, activation, norm) or `LinearHead` (none); or its name.
-      head_bias: whether the output has a bias.
-      output_scale: factor of the features before the output kernel.
-      logit_softcap: bound of the logits; None: no bound.
+      decoder: the fields in which an encoder-decoder's decoder differs from its encoder; all other fields
+        hold for both sides (see `encoder_config` and `decoder_config`). None: the model is no
+        encoder-decoder.
+      embedding_norm: whether the sum of the embeddings is normalised.
+      embedding_norm_epsilon: epsilon of the norm of the embeddings; None: `norm_epsilon`.
+      embedding_scale: the number that token embeddings are multiplied by.
+      token_dropout: whether the embeddings of `mask_id` are zeroed, and the other embeddings of a segment
+        multiplied by the share of unmasked tokens in training divided by that share in the segment (ESM-2).
+      mask_id: id of the mask token, which `token_dropout` needs; None: there is no mask token, or it is not
+        known.
+      embedding_dropout: dropout rate after the embeddings, in [0, 1).
+      attention_dropout: dropout rate on attention probabilities, in [0, 1).
+      attention_output_dropout: dropout rate on the output of attention, in [0, 1).
+      mlp_dropout: dropout rate on the output of the feed-forward, in [0, 1).
+      tie_embeddings: whether the output kernel, which makes the logits, is the token embedding.
+      head: the layers of a language model's head before its output kernel: the record `TransformHead` (linear
+        map, activation, norm) or `LinearHead` (no layers); or its name, "transform" or "linear", for default
+        options.
+      head_bias: whether a bias is added to the logits.
+      output_scale: the number that features are multiplied by before the output kernel.
+      logit_softcap: bound `c` of the logits, which become `c tanh(logits / c)`; None: the logits have no
+        bound.
       init_std: standard deviation of the normal distribution of initial kernels and embeddings; biases start
         at 0, norm scales at 1.
       dtype: compute dtype; statistics, softmax and logits are float32 in any case.
@@ -97,10 +110,10 @@ class TransformerConfig:
         blocks.
       remat: whether the backward pass recomputes a block's activations instead of storing them.
       attention_implementation: "xla", "cudnn" or "auto" (see `jaxlm.ops.attention`).
-      require_fused: whether an attention that cannot be fused is an error.
+      require_fused: whether it is an error if attention cannot be fused.
 
     Raises:
-      ConfigError: if a value is of the wrong type or out of range, or two contradict each other.
+      ConfigError: if a value is of the wrong type or out of range, or two fields contradict each other.
 
     Example:
       >>> from jaxlm.models import TransformerConfig
@@ -206,10 +219,10 @@ class TransformerConfig:
         return ResolvedConfig(**values)
 
     def required_vocab_size(self) -> int:
-        """Returns `vocab_size`.
+        """Returns `vocab_size`, which must be known.
 
         Raises:
-          ConfigError: if it is None, as no parameters can be made then.
+          ConfigError: if `vocab_size` is None, as no parameters can be made then.
         """
         if self.vocab_size is None:
             raise ConfigError(
@@ -224,11 +237,11 @@ class TransformerConfig:
 
     @staticmethod
     def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the current form of the fields of a file of any version."""
+        """Returns the fields of a config file of any version in their present form and by present names."""
         return from_flat(values)
 
     def has_window(self, layer: int) -> bool:
-        """Returns whether a block's attention has the window.
+        """Returns whether the attention of a block, numbered from 0, is limited to the window.
 
         Example:
           >>> from jaxlm.models import TransformerConfig
@@ -242,19 +255,21 @@ class TransformerConfig:
 class ResolvedConfig(TransformerConfig):
     """A config whose derived values are filled in: what the modules are built from.
 
-    `TransformerConfig.resolved` makes it. `vocab_size` may still be None; `required_vocab_size` refuses that.
+    `TransformerConfig.resolved` makes it. Its `vocab_size` may still be None; `required_vocab_size` raises
+    ConfigError then.
 
     Attributes:
-      num_kv_heads: K.
-      head_width: H.
-      mlp_width: F.
+      num_kv_heads: K, the number of key/value heads.
+      head_width: H, features of a head.
+      mlp_width: F, features of the hidden layer of the feed-forward.
       final_norm: whether the last block is followed by a norm.
-      position: the record; its scaling knows its length.
-      qkv_bias: whether queries, keys and values have biases.
-      attention_bias: whether attention's output has one.
-      mlp_bias: whether the feed-forward has them.
-      attention_scale: factor of the scores.
-      head: the record.
+      position: the record of the position encoding; if it is a `Rotary`, the `length` of its scaling is
+        known.
+      qkv_bias: whether the maps to queries, keys and values have biases.
+      attention_bias: whether the map of attention's output has a bias.
+      mlp_bias: whether the feed-forward's maps have biases.
+      attention_scale: factor of the attention scores.
+      head: the record of the head's layers.
     """
 
     num_kv_heads: int = dataclasses.field()
@@ -284,7 +299,7 @@ def from_dict(values: Mapping[str, Any]) -> TransformerConfig:
     """Returns the config that `to_dict` wrote; fields that are left out take their defaults.
 
     Args:
-      values: plain values by field, as in JSON. The flat form of earlier versions is accepted too, in which
+      values: plain values by field, as in JSON. Also accepted is the flat form of earlier versions, in which
         the options of positions were fields of the config.
 
     Raises:

@@ -16,8 +16,8 @@ class TransformHead:
     """A language model's head with a linear map, an activation and a norm before the output kernel.
 
     Attributes:
-      activation: the activation; None: the config's.
-      epsilon: of the norm; None: the config's `norm_epsilon`.
+      activation: name of the activation function; None: the config's `activation`.
+      epsilon: epsilon of the norm; None: the config's `norm_epsilon`.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -33,7 +33,7 @@ class TransformHead:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearHead:
-    """A language model's head that is the output kernel alone."""
+    """A language model's head that has no layers before the output kernel."""
 
     kind: ClassVar[str] = "linear"
 
@@ -48,9 +48,9 @@ class DecoderConfig:
     """The fields in which an encoder-decoder's decoder differs from its encoder.
 
     Attributes:
-      depth: number of blocks; None: the encoder's `depth`.
-      mlp_width: F; None: the encoder's `mlp_width`.
-      start_id: id of the first token that the decoder reads; None until the tokenizer is known.
+      depth: number of blocks of the decoder; None: as many as the encoder has.
+      mlp_width: F, features of the hidden layer of the feed-forward; None: the encoder's `mlp_width`.
+      start_id: id of the first token that the decoder reads; None: not known until there is a tokenizer.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.

@@ -41,7 +41,7 @@ class Embeddings(nn.Module):
         """Returns the table's rows, with token dropout; an id outside the vocabulary gives NaN.
 
         Args:
-          tokens: `Int[B L]` ids.
+          tokens: `Int[B L]` token ids.
           segments: `Int[B L]`, read by token dropout; None: each row is one segment.
         """
         vectors = self.token(tokens, "fill")
@@ -63,7 +63,7 @@ class Embeddings(nn.Module):
         Args:
           vectors: the token vectors.
           positions: of the tokens.
-          deterministic: no dropout.
+          deterministic: whether dropout is off.
           types: token types; None: all 0.
         """
         config = self.config
@@ -94,7 +94,7 @@ def token_dropout_factors(
     m is the share of masks in the token's segment, 0.12 the share of masks in training.
 
     Args:
-      tokens: `Int[B L]` ids.
+      tokens: `Int[B L]` token ids.
       segments: `Int[B L]`, 0 = padding; None: each row is one segment.
       mask_id: id of the mask token.
 

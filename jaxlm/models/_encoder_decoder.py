@@ -7,7 +7,7 @@ from jaxlm.models._config_parts import DecoderConfig
 
 
 def encoder_config(config: TransformerConfig) -> TransformerConfig:
-    """Returns the config of an encoder-decoder's encoder alone.
+    """Returns the config of the encoder alone, from the config of an encoder-decoder.
 
     Example:
       >>> from jaxlm.models import DecoderConfig, TransformerConfig, encoder_config
@@ -18,10 +18,10 @@ def encoder_config(config: TransformerConfig) -> TransformerConfig:
 
 
 def decoder_config(config: TransformerConfig) -> TransformerConfig:
-    """Returns the config of an encoder-decoder's decoder alone.
+    """Returns the config of the decoder alone, from the config of an encoder-decoder.
 
     Args:
-      config: of both sides; without a `decoder`, the decoder's sizes are those of the encoder.
+      config: the config of both sides. If its `decoder` is None, the decoder has the encoder's sizes.
 
     Example:
       >>> from jaxlm.models import DecoderConfig, TransformerConfig, decoder_config

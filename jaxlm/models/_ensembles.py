@@ -20,9 +20,9 @@ class EnsembleOutput(NamedTuple):
     """The logits of every member at every position, with targets and weights (cortex's formatted output).
 
     Attributes:
-      logits: `Float32[E M V]`, for all `M = B * L` positions in order.
-      targets: `Int[M]` the token to predict at each position: for a causal LM the next one.
-      weights: `Float32[M]`, 1 where a target counts, else 0 (as at padding).
+      logits: `Float32[E M V]`, the logits of E members at all `M = B * L` positions in order.
+      targets: `Int[M]`, the id to predict at each position; for a causal LM the next token.
+      weights: `Float32[M]`, 1 where a target counts, else 0, such as at padding.
     """
 
     logits: Float[Array, "E M V"]
@@ -34,8 +34,9 @@ class EnsemblePrediction(NamedTuple):
     """The combined prediction of an ensemble, and its uncertainty.
 
     Attributes:
-      log_probs: `Float32[... V]` in nats, combined as asked for.
-      disagreement: entropies `Float32[...]` of the combined and of the members' predictions.
+      log_probs: `Float32[... V]`, the combined log-probabilities in nats.
+      disagreement: `ops.Disagreement`, arrays `Float32[...]` in nats: the entropy of the mean prediction, the
+        mean entropy of the members' predictions, and their difference.
     """
 
     log_probs: Float[Array, "*batch V"]
@@ -46,8 +47,9 @@ class EnsembleValues(NamedTuple):
     """The predictions of an ensemble of regressions.
 
     Attributes:
-      mean: `Float32[B G C]` over the members.
-      deviation: `Float32[B G C]` standard deviation over the members.
+      mean: `Float32[B G C]`, mean of the predictions over the members, in the labels' units.
+      deviation: `Float32[B G C]`, standard deviation of the predictions over the members, in the labels'
+        units.
     """
 
     mean: Float[Array, "B G C"]
@@ -57,12 +59,13 @@ class EnsembleValues(NamedTuple):
 def map_members(function: Callable[..., Any], params: Mapping[str, Any], *, shared_body: bool = False) -> Any:
     """Returns `function(params)` for every member, stacked along a leading axis E.
 
-    With a shared body, what depends on the body alone is computed once.
+    With a shared body, whatever depends on the body alone is computed once.
 
     Args:
-      function: of the "params" of one model.
-      params: of all members, stacked along a leading axis; with `shared_body`, except `body`.
-      shared_body: see `training.init_ensemble`.
+      function: a function of the parameters ("params") of one model.
+      params: the parameters of all members, stacked along a leading axis E; with `shared_body`, `body` has no
+        such axis.
+      shared_body: whether the members are separate heads on one common body, as in `training.init_ensemble`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -88,18 +91,23 @@ def ensemble_output(
 ) -> EnsembleOutput:
     """Returns every member's logits at every position, with their targets and weights.
 
-    The logits are `E * B * L * V` numbers; `predict_tokens` at chosen positions needs less memory.
+    The logits are `E * B * L * V` numbers; `predict_tokens`, which computes chosen positions, needs less
+    memory.
 
     Args:
-      model: a language model.
-      params: of all members.
-      tokens: `Int[B L]` ids that the model reads; for a masked LM the corrupted ones.
-      targets: `Int[B L]`; for a causal LM `ops.next_token_targets(tokens, segments).targets`, for a masked LM
-        the clean ids.
-      loss_mask: `Bool[B L]`, True = counts; for a causal LM that of `ops.next_token_targets`.
-      segments: `Int[B L]`, 0 = padding; None: every row is one segment.
-      positions: as the model takes them; None: from the segments, or the tokens as given.
-      shared_body: whether the members are heads on one body.
+      model: a language model, the same module for all members.
+      params: the parameters of all members, stacked along a leading axis E; with `shared_body`, `body` has no
+        such axis.
+      tokens: `Int[B L]` ids that the model reads; for a masked LM the corrupted ids.
+      targets: `Int[B L]`, the id to predict at each position: for a causal LM the `targets` of
+        `ops.next_token_targets(tokens, segments)`, for a masked LM the clean ids.
+      loss_mask: `Bool[B L]`, True = counts in the loss; for a causal LM the `loss_mask` of
+        `ops.next_token_targets`.
+      segments: `Int[B L]`, the segment that each position belongs to, from 1; 0 = padding. None: every row is
+        one segment.
+      positions: positions, as `Inputs.positions` describes them; None: they are computed from the segments,
+        or for instruction positions from the tokens.
+      shared_body: whether the members are separate heads on one common body.
 
     Example:
       >>> import jax
@@ -133,20 +141,23 @@ def predict_tokens(
     combine: ops.Combine = "probs",
     shared_body: bool = False,
 ) -> EnsemblePrediction:
-    """Returns the combined prediction of a language model's members at chosen positions; to be jitted.
+    """Returns a language-model ensemble's combined prediction at chosen positions; to be jitted.
 
     Args:
-      model: a language model.
-      params: of all members.
+      model: a language model, the same module for all members.
+      params: the parameters of all members, stacked along a leading axis E; with `shared_body`, `body` has no
+        such axis.
       tokens: `Int[B L]` ids that the model reads.
-      indices: `Int[M]` positions, flat in `B * L`.
-      segments: `Int[B L]`, 0 = padding; None: every row is one segment.
-      positions: as the model takes them; None: from the segments, or the tokens as given.
-      combine: whether "probs" or "log_probs" are averaged; see `ops.mixture_log_probs`.
-      shared_body: whether the members are heads on one body.
+      indices: `Int[M]` the positions to predict, as indices into the `B * L` flattened positions.
+      segments: `Int[B L]`, the segment that each position belongs to, from 1; 0 = padding. None: every row is
+        one segment.
+      positions: positions, as `Inputs.positions` describes them; None: they are computed from the segments,
+        or for instruction positions from the tokens.
+      combine: whether the members' "probs" or their "log_probs" are averaged; see `ops.mixture_log_probs`.
+      shared_body: whether the members are separate heads on one common body.
 
     Returns:
-      `EnsemblePrediction` of `[M V]` and `[M]`.
+      `EnsemblePrediction`: log-probabilities `[M V]`, and entropies `[M]`.
     """
     log_probs = jax.nn.log_softmax(
         _logits(model, params, tokens, indices, (segments, positions), shared_body)
@@ -165,20 +176,23 @@ def predict_classes(
     combine: ops.Combine = "probs",
     shared_body: bool = False,
 ) -> EnsemblePrediction:
-    """Returns the combined prediction of a classifier's members; uniform for absent segments.
+    """Returns a classifier ensemble's combined prediction; uniform where a row has no such segment.
 
     Args:
-      model: a `SequenceModel`.
-      params: of all members.
-      tokens: `Int[B L]`.
-      segments: `Int[B L]`, 0 = padding; None: every row is one segment.
-      positions: as the model takes them; None: from the segments, or the tokens as given.
-      num_segments: G, static.
-      combine: see `predict_tokens`.
-      shared_body: whether the members are heads on one body.
+      model: a `SequenceModel`, the same module for all members.
+      params: the parameters of all members, stacked along a leading axis E; with `shared_body`, `body` has no
+        such axis.
+      tokens: `Int[B L]` ids that the model reads.
+      segments: `Int[B L]`, the segment that each position belongs to, from 1; 0 = padding. None: every row is
+        one segment.
+      positions: positions, as `Inputs.positions` describes them; None: they are computed from the segments,
+        or for instruction positions from the tokens.
+      num_segments: G, the number of segments of a row that get a prediction; static.
+      combine: whether the members' "probs" or their "log_probs" are averaged; see `ops.mixture_log_probs`.
+      shared_body: whether the members are separate heads on one common body.
 
     Returns:
-      `EnsemblePrediction` of `[B G C]` and `[B G]`.
+      `EnsemblePrediction`: log-probabilities `[B G C]`, and entropies `[B G]`.
     """
     outputs = _outputs(model, params, tokens, (segments, positions), num_segments, shared_body)
     log_probs = jax.nn.log_softmax(outputs)
@@ -198,13 +212,16 @@ def predict_values(
     """Returns mean and standard deviation of the predictions of a regression's members.
 
     Args:
-      model: a `SequenceModel`.
-      params: of all members.
-      tokens: `Int[B L]`.
-      segments: `Int[B L]`, 0 = padding; None: every row is one segment.
-      positions: as the model takes them; None: from the segments, or the tokens as given.
-      num_segments: G, static.
-      shared_body: whether the members are heads on one body.
+      model: a `SequenceModel`, the same module for all members.
+      params: the parameters of all members, stacked along a leading axis E; with `shared_body`, `body` has no
+        such axis.
+      tokens: `Int[B L]` ids that the model reads.
+      segments: `Int[B L]`, the segment that each position belongs to, from 1; 0 = padding. None: every row is
+        one segment.
+      positions: positions, as `Inputs.positions` describes them; None: they are computed from the segments,
+        or for instruction positions from the tokens.
+      num_segments: G, the number of segments of a row that get a prediction; static.
+      shared_body: whether the members are separate heads on one common body.
     """
     outputs = _outputs(model, params, tokens, (segments, positions), num_segments, shared_body)
     return EnsembleValues(outputs.mean(0), outputs.std(0))

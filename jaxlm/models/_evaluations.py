@@ -5,17 +5,17 @@ from typing import Any, NamedTuple
 
 
 class LevelSummary(NamedTuple):
-    """Scores of the predictions in examples of one level of noise.
+    """Scores of the predictions in examples of one level of noise, a range of the corrupted share.
 
     Attributes:
-      low: lower bound of the corrupted fraction of an example, included.
-      high: upper bound, excluded except for the last level.
-      nll: mean negative log-likelihood, nats.
+      low: lower bound of the level, a share of an example's tokens; the bound belongs to the level.
+      high: upper bound of the level; the bound belongs to the next level, or to this one if it is the last.
+      nll: mean negative log-likelihood of the targets, in nats.
       perplexity: `exp(nll)`.
-      accuracy: share of the targets that were the likeliest token.
-      top_k_accuracy: share of the targets among the k likeliest.
-      calibration_error: expected calibration error, see `Evaluation`.
-      weight: sum of the weights, the number of predictions where those are 1.
+      accuracy: share of the targets that were the most likely token.
+      top_k_accuracy: share of the targets that were among the k most likely tokens.
+      calibration_error: expected calibration error in [0, 1], as in `Evaluation`.
+      weight: sum of the predictions' weights; the number of predictions if every weight is 1.
     """
 
     low: float
@@ -32,21 +32,25 @@ class Evaluation(NamedTuple):
     """Scores of a language model's predictions on a split: at masked positions, or of every next token.
 
     Attributes:
-      nll: mean negative log-likelihood, nats.
+      nll: mean negative log-likelihood of the targets, in nats.
       perplexity: `exp(nll)`.
-      accuracy: share of positions whose target is the likeliest token.
-      top_5_accuracy: share of positions whose target is among the five likeliest.
-      calibration_error: expected calibration error of the likeliest token's probability, in [0, 1], with 15
-        bins of equal width.
+      accuracy: share of positions whose target is the most likely token.
+      top_5_accuracy: share of positions whose target is among the five most likely tokens.
+      calibration_error: expected calibration error in [0, 1], of the most likely token's probability, with 15
+        bins of equal width: the mean distance between the accuracy and the mean probability in a bin.
       scored: number of positions scored.
-      tokens: tokens read, without padding.
-      overflow: drawn positions that were not scored because a static size was too small.
-      unigram_nll: `nll` of the baseline, the token frequencies of the training split; NaN without a baseline.
+      tokens: number of tokens read, without padding.
+      overflow: number of positions (or spans) that were drawn to be predicted but were not, because a static
+        size was too small.
+      unigram_nll: mean negative log-likelihood in nats by the baseline, the token frequencies of the training
+        split; NaN without a baseline.
       unigram_perplexity: `exp(unigram_nll)`.
-      unigram_accuracy: share of positions whose target is the most frequent token.
-      bits_per_byte: `nll * scored / log(2)` over the bytes of the original text; NaN where a token of it is
-        not scored, such as the first one of records without a start token (`data.ends`).
-      by_level: the scores by the share of the example that was corrupted; empty without noise.
+      unigram_accuracy: share of positions whose target is the most frequent token; NaN without a baseline.
+      bits_per_byte: `nll * scored / log(2)` divided by the number of bytes of the original text. NaN if some
+        token of the text is not scored, such as the first token of records without a start token
+        (`data.ends`).
+      by_level: a `LevelSummary` for each range of the share of an example that was corrupted; empty if
+        nothing was corrupted.
     """
 
     nll: float
@@ -69,10 +73,10 @@ class Evaluation(NamedTuple):
         return self.nll
 
     def line(self, step: int, split: str) -> dict[str, Any]:
-        """Returns the line of metrics.jsonl: the fields, with `nll` under the name "loss".
+        """Returns the record for a line of metrics.jsonl: all fields, with `nll` under the name "loss".
 
         Args:
-          step: batches consumed.
+          step: number of batches consumed.
           split: the name of the split.
         """
         values = self._asdict()
@@ -84,12 +88,13 @@ class SequenceEvaluation(NamedTuple):
     """Scores of a classifier or a regression.
 
     Attributes:
-      loss: of a classifier, the mean cross-entropy in nats; of a regression, the mean squared error divided
+      loss: for a classifier, the mean cross-entropy in nats. For a regression, the mean squared error divided
         by the variance of the training labels, so that predicting their mean scores 1.
-      accuracy: share of the records whose class is the likeliest; NaN for a regression.
+      accuracy: share of the records whose true class is the most likely one; NaN for a regression.
       records: number of records scored.
-      tokens: tokens read, without padding.
-      baseline_loss: loss of predicting the training split's mean label, or its class frequencies.
+      tokens: number of tokens read, without padding.
+      baseline_loss: the loss of always predicting the mean label of the training split, or its class
+        frequencies.
     """
 
     loss: float
@@ -99,10 +104,10 @@ class SequenceEvaluation(NamedTuple):
     baseline_loss: float = math.nan
 
     def line(self, step: int, split: str) -> dict[str, Any]:
-        """Returns the line of metrics.jsonl.
+        """Returns the record for a line of metrics.jsonl.
 
         Args:
-          step: batches consumed.
+          step: number of batches consumed.
           split: the name of the split.
         """
         return {"step": step, "split": split, **self._asdict()}

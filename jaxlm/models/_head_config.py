@@ -13,16 +13,17 @@ class HeadConfig:
     """The head of a classifier or a regression: pooling, hidden layers and a final linear map.
 
     Attributes:
-      num_outputs: C, the number of classes or of regressed values; None until the labels are known. No model
-        can be built before.
-      pooling: "mean" of the sequence's positions, "attention" (their sum weighted by the softmax of a learned
-        score) or "first" (the first position, [CLS] in BERT).
+      num_outputs: C, the number of classes or of regressed values. None: not known yet; a model can be built
+        only when it is known.
+      pooling: how the vectors of a text become one: "mean" over its positions, "attention" (their sum,
+        weighted by the softmax of a learned score) or "first" (the vector at the first position, [CLS] in
+        BERT).
       hidden_layers: number of hidden layers, each a linear map of the body's width and an activation.
-      pooled_norm: whether the pooled features are normalised, by the body's kind of norm.
-      dropout: rate on the pooled features and after each hidden layer.
-      center: the value of an output of 0; a regression sets it to the mean of the labels.
-      scale: how much an output of 1 is above `center`; a regression sets it to the labels' standard
-        deviation.
+      pooled_norm: whether the pooled features are normalised, by the kind of norm that the body has.
+      dropout: dropout rate on the pooled features and after each hidden layer, in [0, 1).
+      center: the predicted value if the head's output is 0; a regression sets it to the mean of the labels.
+      scale: how far the predicted value is above `center` if the head's output is 1; a regression sets it to
+        the labels' standard deviation.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -56,10 +57,10 @@ class HeadConfig:
             raise ConfigError(f"head.scale must be positive: got {self.scale}")
 
     def required_outputs(self) -> int:
-        """Returns `num_outputs`.
+        """Returns `num_outputs`, which must be known.
 
         Raises:
-          ConfigError: if it is None, as no parameters can be made then.
+          ConfigError: if `num_outputs` is None, as no parameters can be made then.
         """
         if self.num_outputs is None:
             raise ConfigError(
@@ -72,7 +73,7 @@ def head_from_dict(values: dict[str, Any]) -> HeadConfig:
     """Returns the head config that `dataclasses.asdict` wrote; fields that are left out take their defaults.
 
     Raises:
-      ConfigError: if fields do not exist (all are named), or a value does not fit.
+      ConfigError: if a field does not exist (the message names all fields that do), or a value does not fit.
 
     Example:
       >>> from jaxlm.models import head_from_dict

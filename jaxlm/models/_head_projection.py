@@ -11,11 +11,12 @@ class HeadProjection(NamedTuple):
     """The parts of a token head: logits are `apply_softcap(features(hidden) @ kernel.T + bias, softcap)`.
 
     Attributes:
-      features: `Float[... D] -> Float[... D]`, the layers before the product; gradients reach their
-        parameters through it.
-      kernel: `Float[V D]`, the token embedding if tied; in the dtype of the parameters.
-      bias: `Float[V]` or None, in the same dtype.
-      softcap: the bound of the logits, as `ops.apply_softcap` takes it; None: no bound.
+      features: a function `Float[... D] -> Float[... D]`, the layers before the product with the kernel.
+        Gradients reach the parameters of these layers through it.
+      kernel: `Float[V D]`, the output kernel in the dtype of the parameters; for a tied head the token
+        embedding.
+      bias: `Float[V]` in the dtype of the parameters; None: nothing is added.
+      softcap: the bound of the logits, which `ops.apply_softcap` applies; None: the logits have no bound.
     """
 
     features: Callable[[Float[Array, "*batch D"]], Float[Array, "*batch D"]]
@@ -25,10 +26,10 @@ class HeadProjection(NamedTuple):
 
 
 def head_projection(apply_fn: Callable[..., Any], params: Any) -> HeadProjection:
-    """Returns the parts of a token head; `model.logits` computes the same logits for all ids at once.
+    """Returns the parts of a token head, from which the logits of some ids or positions can be computed.
 
     Args:
-      apply_fn: `model.apply` of a `MaskedLM`, a `CausalLM` or a `Seq2SeqLM`; of a `MultiHeadModel`
+      apply_fn: `model.apply` of a `MaskedLM`, a `CausalLM` or a `Seq2SeqLM`; for a `MultiHeadModel`,
         `functools.partial(model.apply, head=name)`.
       params: the model's parameters.
 

@@ -17,27 +17,33 @@ from jaxlm.typing import Array, Bool, Float, Int
 class Inputs(NamedTuple):
     """The inputs of a model. An array of tokens stands for `Inputs(tokens=tokens)`.
 
-    Padding does not change the results at other positions, whatever ids it holds; segments of a row do not
-    attend to each other. Letters: `B` rows, `L` positions, `S` positions attended to (slots of a cache, or
-    positions of a memory), `D` width, `N` query heads.
+    A row may hold several texts, its segments, which do not attend to each other; the rest of the row is
+    padding. Padding does not change the results at other positions, whatever ids it holds. Letters: `B` rows,
+    `L` positions, `S` positions attended to (slots of a cache, or positions of a memory), `D` width, `N`
+    query heads.
 
     Attributes:
-      tokens: `Int[B L]` ids; an id outside the vocabulary gives NaN.
-      embeddings: `Float[B L D]` in place of tokens, as `token_vectors` returns them. One of the two is given,
-        not both.
-      segments: `Int[B L]` segment ids from 1, each contiguous, 0 for padding; None: each row is one segment
-        without padding.
-      positions: `Int[B L]` offsets in the segment; for instruction positions `Int[B L 2]`, (instruction,
-        argument). None: from the segments, and for instruction positions from the tokens and
-        `next_id`. A position beyond a table of `max_length` rows takes the last row.
-      attention_mask: `Bool[B 1|N L L]`, True = may attend; it restricts attention further. With a cache:
-        `Bool[B 1|N L S]` over the slots, the only mask; None: the cache is empty.
-      token_types: `Int[B L]`, for a model with a table of them; None: all 0.
-      memory: `Float[B S D]` for a decoder with cross-attention: the `hidden` of an encoder. With a cache it
-        is given in the first call only, and the cache keeps the blocks' keys and values of it.
-      memory_segments: `Int[B S]`, 0 = padding. A position attends to the memory's segment of the same number;
-        with a cache, to all of the memory but padding. None: each row is one segment without padding.
-      encoder: of an encoder-decoder, the inputs of its encoder, in place of a memory.
+      tokens: `Int[B L]` ids; an id outside of the vocabulary gives NaN. None: `embeddings` are given instead.
+      embeddings: `Float[B L D]`, vectors that are read in place of tokens, as `token_vectors` returns them.
+        None: `tokens` are given instead. Exactly one of the two is given.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
+        positions are contiguous. None: each row is one segment without padding.
+      positions: `Int[B L]`, the index of each token in its segment; for instruction positions `Int[B L 2]`,
+        the index of the instruction and the index within it. None: they are computed from the segments, and
+        for instruction positions from the tokens and `next_id`. A position beyond a table of `max_length`
+        rows takes the last row.
+      attention_mask: `Bool[B 1|N L L]`, True = may attend; it restricts attention further than segments,
+        `causal` and window do. With a cache it is `Bool[B 1|N L S]` over the slots, and the only mask. None:
+        no further restriction; with a cache, the cache is empty.
+      token_types: `Int[B L]`, rows of the table of token types, for a model that has one; None: all are 0.
+      memory: `Float[B S D]`, the `hidden` of an encoder, for a decoder with cross-attention. With a cache,
+        the memory is given in the first call only: the cache keeps the keys and values that the blocks
+        compute from it. None: there is no memory, or the cache has it.
+      memory_segments: `Int[B S]`, the segments of the memory; 0 = padding. A position attends to the memory's
+        segment of the same number; with a cache, to all of the memory but padding. None: each row is one
+        segment without padding.
+      encoder: the inputs of the encoder, for an encoder-decoder, instead of a memory; None: there is no
+        encoder.
 
     Example:
       >>> import jax.numpy as jnp
@@ -73,10 +79,10 @@ class Inputs(NamedTuple):
         return self.required_tokens().shape if given is None else given.shape
 
     def required_tokens(self) -> Int[Array, "B L"]:
-        """Returns `tokens`.
+        """Returns `tokens`, which must be given.
 
         Raises:
-          UsageError: if there are none.
+          UsageError: if `tokens` is None.
         """
         if self.tokens is None:
             told = "neither" if self.embeddings is None else "embeddings alone"

@@ -25,20 +25,21 @@ from jaxlm.typing import Array, Bool, Int
 )
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """A change of the values at a site, as data: a pytree whose arrays may be traced or mapped over.
+    """A change of the values at a site, a named array inside the model: a pytree whose arrays may be traced.
 
     Attributes:
-      site: which site; static.
-      value: replaces the values, or is added to them; broadcast to the site's shape and cast to its dtype.
-      layer: `Int[]` number of the block, from 0; 0 for the embeddings. A traced number that no block has
-        changes nothing.
-      mask: True = change. Either `Bool[B L]` over positions (those of the queries, at probabilities), or an
-        array with as many axes as the site, broadcast to its shape, such as `[1 1 N 1]` for some heads. None:
-        everything is changed.
+      site: the `Site` whose values are changed; static.
+      value: the array that replaces the values or is added to them. It is broadcast to the site's shape and
+        cast to the site's dtype.
+      layer: `Int[]`, the number of the block, from 0; for the embeddings it is 0. A traced number of a block
+        that does not exist changes nothing.
+      mask: True = change. It is either `Bool[B L]` over positions (for attention probabilities, over the
+        positions of the queries), or an array with as many axes as the site, broadcast to the site's shape,
+        such as `[1 1 N 1]` to choose heads. None: everything is changed.
       operation: "replace" or "add"; static.
 
     Raises:
-      UsageError: if the site is no `Site`, or the operation is none of the two.
+      UsageError: if the site is no `Site`, or the operation is neither "replace" nor "add".
 
     Example:
       >>> import jax

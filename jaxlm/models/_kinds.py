@@ -51,13 +51,13 @@ KINDS: dict[str, ModelKind] = {
 
 
 def as_kind(kind: KindOrName) -> ModelKind:
-    """Returns a kind of model as a record.
+    """Returns a kind of model as a record, from its name or from the record itself.
 
     Args:
-      kind: a `ModelKind`, or a name in `KINDS`.
+      kind: a `ModelKind`, which is returned as it is, or a name in `KINDS`, such as "causal_lm".
 
     Raises:
-      ConfigError: if no kind has that name, or the record has the name of another one in `KINDS`.
+      ConfigError: if no kind has this name, or the given record has the name of a different one in `KINDS`.
 
     Example:
       >>> from jaxlm.models import as_kind

@@ -32,11 +32,12 @@ class TokenHead(nn.Module):
     or the token embedding. It is part of a language model, and can also be called alone on any body.
 
     Attributes:
-      config: read are `vocab_size`, `width`, `tie_embeddings`, `head`, `head_bias`, `output_scale`,
-        `logit_softcap`, `norm` and dtypes.
-      table_owner: for a tied head that is called alone: the module whose `token_table()` returns the token
-        embedding `[V D]`, a `Transformer` or your own. Both modules must have the same parent, so that linen
-        shares the parameters.
+      config: the config, of which the head reads `vocab_size`, `width`, `tie_embeddings`, `head`,
+        `head_bias`, `output_scale`, `logit_softcap`, `norm` and the dtypes.
+      table_owner: needed by a tied head that is called alone: the module whose `token_table()` returns the
+        token embedding `[V D]`, a `Transformer` or a module of your own. The head and this module must have
+        the same parent, so that linen shares the parameters. None: the head is not tied, or the table is
+        passed to it.
 
     Example:
       >>> import jax.numpy as jnp
@@ -64,14 +65,14 @@ class TokenHead(nn.Module):
             self.decode = OutputBias(config)
 
     def __call__(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
-        """Returns float32 logits.
+        """Returns float32 logits `[... V]` of hidden vectors.
 
         Args:
-          hidden: `Float[... D]`.
+          hidden: `Float[... D]`, hidden vectors at any selection of positions.
 
         Raises:
-          ValueError: if the width of `hidden` is not the config's, or a tied head has no table or one of
-            another shape.
+          ValueError: if the width of `hidden` is not the config's, or the head is tied and has no table or a
+            table of another shape.
         """
         config = self.config
         if hidden.shape[-1] != config.width:
@@ -94,7 +95,7 @@ class TokenHead(nn.Module):
     def output_weights(
         self, table: Float[Array, "V D"] | None
     ) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
-        """Returns the output's kernel (the token embedding `table` if tied) and bias.
+        """Returns the output kernel `[V D]`, which is `table` if the head is tied, and the bias or None.
 
         Raises:
           ValueError: if the head is tied and `table` is None.
@@ -109,7 +110,7 @@ class TokenHead(nn.Module):
     def logits(
         self, hidden: Float[Array, "*batch D"], table: Float[Array, "V D"] | None
     ) -> Float[Array, "*batch V"]:
-        """Returns float32 logits, within the soft cap; a tied head's kernel is `table`."""
+        """Returns float32 logits, within the soft cap; `table` is the kernel of a tied head."""
         kernel, bias = self.output_weights(table)
         logits = ops.linear(self.features(hidden), kernel, bias, preferred=jnp.float32)
         return ops.apply_softcap(logits, self.config.logit_softcap)
@@ -164,7 +165,7 @@ class HeadedModel(nn.Module):
         """Returns the embeddings that `Inputs` takes in place of tokens.
 
         Args:
-          tokens: `Int[B L]` ids.
+          tokens: `Int[B L]` token ids.
           segments: `Int[B L]`; None: each row is one segment.
         """
         return self.table_owner().token_vectors(tokens, segments)

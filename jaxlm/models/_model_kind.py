@@ -16,25 +16,27 @@ from jaxlm.models._seq2seq import Seq2SeqLM
 class ModelKind:
     """The kind of a model: how its module is built, and which predictions it can make.
 
-    A kind of your own goes wherever a name of `KINDS` does. Its module has the methods of its head: for
-    "tokens" `features`, `output_weights`, `output_softcap` and `logits` as `MaskedLM` has them, for
-    "sequences" `outputs` and `standardized_outputs` as `SequenceModel` has them; with `encoder` it is a
-    `Seq2SeqLM`.
+    A kind of your own can be given wherever a name of `KINDS` can. Its module has the methods that its head
+    needs: for "tokens" `features`, `output_weights`, `output_softcap` and `logits` as `MaskedLM` has them,
+    for "sequences" `outputs` and `standardized_outputs` as `SequenceModel` has them. With `encoder`, the
+    module is a `Seq2SeqLM`.
 
     Attributes:
-      name: its name in config.json; a kind of your own has a name that is not in `KINDS`.
-      make: `make(config, head)` returns the module; raises ConfigError where the two contradict each other.
-      head: what the head predicts: "tokens" of the vocabulary at positions; numbers of whole "sequences"
-        (with a `HeadConfig`); "several": several heads by name; "own": something that only its objective can
-        call; None: there is no head.
-      causal: whether a position attends only to itself and earlier ones.
-      encoder: whether the model has an encoder that reads one text and a causal decoder that writes another.
-      next_token: whether it can predict the next token of a text.
-      fill: whether it can predict the token at a mask.
-      score: whether it can give the likelihood of a text's tokens, by `next_token` or by `fill`.
-      reference: "module:NAME", from where the kind is imported when a saved model is opened without it; a
-        folder from the hub never imports it. None: whoever opens the model gives the kind,
-        `pretrained.load(folder, kind=...)`.
+      name: the kind's name in config.json; a kind of your own has a name that is not in `KINDS`.
+      make: a function: `make(config, head)` returns the module, or raises ConfigError if config and head
+        contradict each other.
+      head: what the head predicts. "tokens": ids of the vocabulary at positions; "sequences": numbers for
+        whole texts (the head has a `HeadConfig`); "several": the model has several heads by name; "own":
+        something that only the model's objective can call; None: there is no head.
+      causal: whether a position attends only to itself and earlier positions.
+      encoder: whether the model has an encoder that reads one text and a causal decoder that writes another
+        one.
+      next_token: whether the model can predict the next token of a text.
+      fill: whether the model can predict the token at a mask.
+      score: whether the model can give the likelihood of a text's tokens, by `next_token` or by `fill`.
+      reference: "module:NAME", from where the kind is imported when a saved model is opened and the kind is
+        not given; it is never imported for a folder from the hub. None: the kind must be given to open the
+        model, `pretrained.load(folder, kind=...)`.
 
     Raises:
       ConfigError: if the name is empty, or the fields contradict each other.
@@ -68,7 +70,7 @@ class ModelKind:
 
     @property
     def question(self) -> Literal["next_token", "fill"] | None:
-        """By which prediction the tokens of a text are scored; None if the model cannot score."""
+        """Which prediction scores the tokens of a text; None if the model cannot score."""
         if not self.score:
             return None
         return "next_token" if self.next_token else "fill"

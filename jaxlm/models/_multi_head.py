@@ -29,13 +29,14 @@ PREFIX = "head_"
 class MultiHeadModel(ModelOnBody):
     """One body and several heads; every call names its head: `partial(model.apply, head=name)`.
 
-    That function is called like `apply` of a model with this head alone, so each objective can use it. For a
-    "causal_lm" head on a bidirectional body, the body runs with a causal attention mask; for other heads it
-    attends to both sides. The parameters are `body` and a `head_<name>` for each head.
+    The result of `partial` is called like the `apply` of a model that has only this head, so each objective
+    can use it. For a "causal_lm" head on a bidirectional body, the body runs with a causal attention mask;
+    for other heads it attends to both sides. The parameters are `body` and, for each head, `head_<name>`.
 
     Attributes:
-      config: of the body.
-      heads: by name, "masked_lm", "causal_lm" or the `HeadConfig` of a sequence head.
+      config: the config of the body.
+      heads: a mapping from the name of each head to "masked_lm", "causal_lm" or the `HeadConfig` of a
+        sequence head.
 
     Example:
       >>> import jax.numpy as jnp
@@ -78,16 +79,18 @@ class MultiHeadModel(ModelOnBody):
         """Returns the body's `Output` for a head.
 
         Args:
-          inputs: see `Transformer`.
-          head: its name; may be left out at `init`, which creates the parameters of all heads.
-          cache: see `Transformer`.
-          slots: see `Transformer`.
-          interventions: see `Transformer`.
-          intermediates: see `Transformer`.
-          deterministic: see `Transformer`.
+          inputs: an `Inputs` record; `Int[B L]` tokens stand for `Inputs(tokens=tokens)`.
+          head: the name of the head. It may be left out at `init`, which creates the parameters of all heads.
+          cache: keys and values of earlier tokens, see `Transformer`; None: nothing is cached.
+          slots: `Int[B L]`, the index of the cache entry (slot) that each token is written to; None: the
+            first L slots.
+          interventions: changes of the values at sites, applied in this order.
+          intermediates: the sites whose values are returned in `Output.intermediates`; static.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where a rate
+            is not 0.
 
         Raises:
-          ValueError: if no head is named, or there is none of that name.
+          ValueError: if no head is named, or there is no head of this name.
         """
         if head is None and not self.is_initializing():
             raise ValueError(
@@ -105,19 +108,19 @@ class MultiHeadModel(ModelOnBody):
         )
 
     def features(self, hidden: Float[Array, "*batch D"], *, head: str) -> Float[Array, "*batch D"]:
-        """Returns the features of a token head; see `MaskedLM.features`."""
+        """Returns the features of a token head, which are multiplied with its output kernel."""
         return self._token_head(head).features(hidden)
 
     def output_weights(self, *, head: str) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
-        """Returns a token head's output kernel and bias; see `MaskedLM.output_weights`."""
+        """Returns a token head's output kernel `[V D]` and its bias `[V]` or None."""
         return self._token_head(head).output_weights(self.body.token_table())
 
     def logits(self, hidden: Float[Array, "*batch D"], *, head: str) -> Float[Array, "*batch V"]:
-        """Returns a token head's float32 logits; see `MaskedLM.logits`."""
+        """Returns a token head's float32 logits, bounded by its soft cap if there is one."""
         return self._token_head(head).logits(hidden, self.body.token_table())
 
     def output_softcap(self, *, head: str) -> float | None:
-        """Returns the soft cap of a token head's logits, or None; see `MaskedLM.output_softcap`."""
+        """Returns the bound of a token head's logits; None: the logits have no bound."""
         del head
         return self.config.logit_softcap
 
@@ -130,14 +133,17 @@ class MultiHeadModel(ModelOnBody):
         num_segments: int = 1,
         deterministic: bool = True,
     ) -> Float[Array, "B G C"]:
-        """Returns a sequence head's float32 outputs for each segment.
+        """Returns a sequence head's float32 outputs for each segment, `[B G C]`, in the labels' units.
 
         Args:
-          hidden: see `SequenceModel.outputs`.
-          head: its name.
-          segments: see `SequenceModel.outputs`.
-          num_segments: see `SequenceModel.outputs`.
-          deterministic: see `SequenceModel.outputs`.
+          hidden: `Float[B L D]`, the whole `Output.hidden`.
+          head: the name of the head.
+          segments: `Int[B L]`, the segments that the model was given; None: each row is one segment without
+            padding.
+          num_segments: G, the number of segments of a row that get outputs; static. Later segments are left
+            out.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where the rate
+            is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self._sequence_head(head)(hidden, rows, num_segments, deterministic).in_units(rows)
@@ -151,14 +157,17 @@ class MultiHeadModel(ModelOnBody):
         num_segments: int = 1,
         deterministic: bool = True,
     ) -> StandardizedOutputs:
-        """Returns a sequence head's outputs before its center and scale.
+        """Returns a sequence head's outputs before its scale multiplies and its center shifts them.
 
         Args:
-          hidden: see `SequenceModel.outputs`.
-          head: its name.
-          segments: see `SequenceModel.outputs`.
-          num_segments: see `SequenceModel.outputs`.
-          deterministic: see `SequenceModel.outputs`.
+          hidden: `Float[B L D]`, the whole `Output.hidden`.
+          head: the name of the head.
+          segments: `Int[B L]`, the segments that the model was given; None: each row is one segment without
+            padding.
+          num_segments: G, the number of segments of a row that get outputs; static. Later segments are left
+            out.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where the rate
+            is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self._sequence_head(head)(hidden, rows, num_segments, deterministic)
@@ -173,9 +182,9 @@ class MultiHeadModel(ModelOnBody):
         """Returns the embeddings that `Inputs` takes in place of tokens, the same for every head.
 
         Args:
-          tokens: `Int[B L]` ids.
-          segments: `Int[B L]`; None: each row is one segment.
-          head: not used.
+          tokens: `Int[B L]` token ids.
+          segments: `Int[B L]`, 0 = padding; None: each row is one segment without padding.
+          head: not used: the embeddings are the same for every head.
         """
         del head
         return self.body.token_vectors(tokens, segments)
@@ -214,14 +223,14 @@ def _earlier_only(inputs: Inputs, cache: Cache | None) -> Inputs:
 
 
 def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
-    """Returns the parameters of the model with one of several heads, as `body` and `head`.
+    """Returns the parameters of a model with one of the heads: `body`, and the head's as `head`.
 
     Args:
-      params: the "params" of a `MultiHeadModel`.
-      head: its name.
+      params: the "params" collection of a `MultiHeadModel`.
+      head: the name of the head.
 
     Raises:
-      ValueError: if there is no such head.
+      ValueError: if the model has no head of this name.
 
     Example:
       >>> from jaxlm.models import head_params

@@ -17,10 +17,10 @@ from jaxlm.models._rotary_scaling import (
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """Learned embeddings of positions: a table of `max_length` rows.
+    """Learned embeddings of positions: a table of `max_length` rows, one for each position.
 
     Attributes:
-      offset: rows of the table before the row of position 0.
+      offset: the number of rows in the table before the row of position 0; they are not used by positions.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -44,23 +44,30 @@ class Sinusoidal:
 
 @dataclass(frozen=True, kw_only=True)
 class Rotary:
-    """Rotary positions (RoPE): pairs of features of queries and keys are rotated by the position.
+    """Rotary positions (RoPE): pairs of features of queries and keys are rotated by angles, see `ops.rotary`.
 
     Attributes:
-      base: base of the geometric series of frequencies.
-      window_base: base in blocks with a window, where no scaling is applied; None: as in other blocks.
-      share: share of a head's features that are rotated, the first ones.
-      amplitude: factor of the rotated features; None: `0.1 ln(factor) + 1` with YaRN scaling, else 1.
-      scaling: of the frequencies, for longer texts: `NoScaling`, `LinearScaling`, `DynamicScaling`,
-        `Llama3Scaling` or `YarnScaling`; or its name, for the record with its defaults.
+      base: base of the frequencies: of W rotated features, pair h is rotated by
+        `position * base ** (-2h / W)`.
+      window_base: base in the blocks with a sliding window, which then use neither `scaling` nor `amplitude`.
+        None: these blocks have the base, scaling and amplitude of the others.
+      share: the share of a head's features that are rotated, in (0, 1]; the others come after them and are
+        unchanged.
+      amplitude: the number that rotated features of queries and keys are multiplied by. None:
+        `0.1 ln(factor) + 1` with YaRN scaling of a factor above 1, else 1.
+      scaling: how the frequencies are changed for texts longer than in training: `NoScaling`,
+        `LinearScaling`, `DynamicScaling`, `Llama3Scaling` or `YarnScaling`; or a name ("none", "linear",
+        "dynamic", "llama3", "yarn"), which means the class with its default values.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
 
     Example:
-      >>> from jaxlm.models import Rotary
-      >>> Rotary(base=5e5, scaling="linear")
-      Rotary(base=500000.0, window_base=None, share=1.0, amplitude=None, scaling=LinearScaling(factor=1.0))
+      >>> from jaxlm.models import Llama3Scaling, Rotary
+      >>> Rotary(base=5e5, scaling=Llama3Scaling(factor=8.0)).scaling.fast_turns
+      32.0
+      >>> Rotary(scaling="llama3").scaling == Llama3Scaling()
+      True
 
     References:
       Su et al., "RoFormer", 2021, https://arxiv.org/abs/2104.09864.
@@ -85,11 +92,11 @@ class Relative:
     """Relative positions as in T5: a learned bias of the scores by distance, one table for all blocks.
 
     Attributes:
-      buckets: rows of the table; see `jaxlm.ops.distance_buckets`.
-      distance: all distances from this one on share a bucket, one for each direction.
+      buckets: number of rows of the table; `jaxlm.ops.distance_buckets` maps distances to rows.
+      distance: the distance from which on all distances share a row, one for each direction.
 
     Raises:
-      ConfigError: if a value is of the wrong type or out of range, or the two contradict each other.
+      ConfigError: if a value is of the wrong type or out of range, or the two fields contradict each other.
     """
 
     kind: ClassVar[str] = "relative"
@@ -113,14 +120,15 @@ class Relative:
 
 @dataclass(frozen=True, kw_only=True)
 class Instruction:
-    """Learned embeddings of a token's instruction and of its place within it: two tables.
+    """Learned embeddings of the index of a token's instruction, and of the token's index within it.
 
-    Each has `max_length` rows.
+    They are for texts that are disassembled code, which consists of instructions of several tokens. Each of
+    the two tables has `max_length` rows.
 
     Attributes:
-      next_id: id of the token that ends an instruction; None until the tokenizer is known.
-      source: whether positions in training come from the "clean" ids or from the "corrupted" ones that the
-        model reads.
+      next_id: id of the token that ends an instruction; None: not known until there is a tokenizer.
+      source: whether positions in training are computed from the "clean" ids or from the "corrupted" ids that
+        the model reads.
 
     Raises:
       ConfigError: if a value is of the wrong type.

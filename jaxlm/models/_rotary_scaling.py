@@ -20,7 +20,7 @@ class LinearScaling:
     """Every frequency is divided by one factor (position interpolation).
 
     Attributes:
-      factor: how many times longer texts may be than in training.
+      factor: how many times longer texts may be than in training; 1 changes nothing.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -38,8 +38,10 @@ class DynamicScaling:
     """The base grows with the length of a text beyond `length`; shorter texts are not changed.
 
     Attributes:
-      factor: how fast the base grows with a text's length.
-      length: the longest text that is not changed; None: `max_length`.
+      factor: how fast the base grows with the length of a text; it is multiplied by a power of
+        `factor * text / length - (factor - 1)`.
+      length: length in tokens of the longest text whose rotation is not changed; None: the config's
+        `max_length`.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -55,13 +57,17 @@ class DynamicScaling:
 
 @dataclass(frozen=True, kw_only=True)
 class Llama3Scaling:
-    """Low frequencies are divided by `factor`, high ones are kept; in between, linear in the number of turns.
+    """Low frequencies are divided by `factor`, high ones are kept; others are interpolated.
+
+    The interpolation is linear in the number of full turns that a pair of features makes over `length`
+    positions.
 
     Attributes:
       factor: how many times longer texts may be than in training.
-      length: of texts in training; None: `max_length`.
-      slow_turns: frequencies with fewer full turns over `length` positions are divided by `factor`.
-      fast_turns: frequencies with more full turns are kept.
+      length: length of the texts in training, in tokens; None: the config's `max_length`.
+      slow_turns: a frequency that makes fewer full turns than this over `length` positions is divided by
+        `factor`.
+      fast_turns: a frequency that makes more full turns than this over `length` positions is kept.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -83,14 +89,18 @@ class Llama3Scaling:
 
 @dataclass(frozen=True, kw_only=True)
 class YarnScaling:
-    """YaRN: as `Llama3Scaling`, but in between linear in the pair's number, and with scaled features.
+    """YaRN: low frequencies are divided by `factor`, high ones are kept, and rotated features are scaled.
+
+    Frequencies between low and high ones are interpolated linearly in the number of the pair. Rotated
+    features are multiplied by `Rotary.amplitude`.
 
     Attributes:
       factor: how many times longer texts may be than in training.
-      length: of texts in training; None: `max_length`.
-      slow_turns: frequencies with fewer full turns over `length` positions are divided by `factor`.
-      fast_turns: frequencies with more full turns are kept.
-      rounded: whether the ends of the ramp between the two are rounded to whole pairs.
+      length: length of the texts in training, in tokens; None: the config's `max_length`.
+      slow_turns: a frequency that makes fewer full turns than this over `length` positions is divided by
+        `factor`.
+      fast_turns: a frequency that makes more full turns than this over `length` positions is kept.
+      rounded: whether the interpolation between slow and fast frequencies begins and ends at whole pairs.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.

@@ -20,7 +20,7 @@ from jaxlm.typing import Array, Int
 
 
 class Seq2SeqLM(HeadedModel):
-    """A bidirectional encoder, a causal decoder that attends to its output, and a head for next tokens.
+    """A bidirectional encoder, a causal decoder that reads the encoder's output, and a head for next tokens.
 
     Letters: `B` rows, `L` positions.
     Both sides share the token embedding. `__call__` takes the texts of both sides, or the decoder's text and
@@ -66,18 +66,22 @@ class Seq2SeqLM(HeadedModel):
         A position of the decoder attends to the encoder's positions in the segment of the same number.
 
         Args:
-          inputs: the decoder's tokens (its targets shifted by one, after the config's `decoder.start_id`),
-            and either `encoder`, the encoder's inputs, or `memory`, the `hidden` that `encode` returned.
-            Neither is given with a cache that holds a memory. At `init` both may be left out.
-          cache: from `empty_cache` of `decoder_config(config)`, or from the call before.
-          slots: `Int[B L]` of the decoder's tokens in the cache.
-          interventions: changes at sites of either side.
+          inputs: the inputs of the decoder: its tokens (its targets shifted by one, after the config's
+            `decoder.start_id`), and either `encoder`, the encoder's inputs, or `memory`, the `hidden` that
+            `encode` returned. With a cache that holds a memory, neither is given. At `init` both may be left
+            out.
+          cache: the decoder's keys and values, from `empty_cache` of `decoder_config(config)` or from the
+            previous call. None: nothing is cached.
+          slots: `Int[B L]`, the index of the cache entry (slot) that each of the decoder's tokens is written
+            to. None: the first L slots of an empty cache.
+          interventions: changes of the values at sites of either side.
           intermediates: the sites of both sides whose values are returned; static.
-          deterministic: no dropout.
+          deterministic: whether dropout is off.
 
         Raises:
-          UsageError: as `Transformer`; and if one side has segments and the other has none, if both the
-            encoder's inputs and a memory are given, or if a site is of an encoder that does not run.
+          UsageError: if inputs, config and cache contradict each other, one side has segments and the other
+            has none, both the encoder's inputs and a memory are given, or a site is of an encoder that does
+            not run.
         """
         inputs, wanted, changes = as_inputs(inputs), as_sites(intermediates), as_interventions(interventions)
         check_both_sides(inputs, cache)
@@ -116,16 +120,17 @@ class Seq2SeqLM(HeadedModel):
         intermediates: Collection[Site] = (),
         deterministic: bool = True,
     ) -> Output:
-        """Returns the encoder's `Output`, whose `hidden` is the memory for the decoder.
+        """Returns the encoder's `Output`; its `hidden` is what the decoder takes as `Inputs.memory`.
 
         Args:
-          inputs: of the encoder.
-          interventions: changes at the encoder's sites.
-          intermediates: the encoder's sites whose values are returned; static.
-          deterministic: no dropout.
+          inputs: the inputs of the encoder, or its token ids alone.
+          interventions: changes of the values at the encoder's sites.
+          intermediates: the encoder's sites whose values are returned in `Output.intermediates`; static.
+          deterministic: whether dropout is off.
 
         Raises:
-          UsageError: as `Transformer`; and if a site is the decoder's.
+          UsageError: if inputs, interventions and sites contradict each other or the config, or a site is the
+            decoder's.
         """
         wanted, changes = as_sites(intermediates), as_interventions(interventions)
         others = (*decoder_sites(wanted), *(change.site for change in decoder_interventions(changes)))

@@ -16,15 +16,17 @@ from jaxlm.typing import Array, Float, Int
 
 
 class StandardizedOutputs(NamedTuple):
-    """Outputs of a head before its center and scale: in the labels' units they are `center + scale * values`.
+    """A head's outputs before they are multiplied by its scale and shifted by its center.
 
-    A loss compares `values` with `(label - center) / scale`, computed in float64. So no digits are lost where
+    In the labels' units the outputs are `center + scale * values`. A loss compares `values` with
+    `(label - center) / scale`, and computes this quotient in float64 on the host. So no digits are lost where
     labels are large compared with their standard deviation, such as times in milliseconds.
 
     Attributes:
-      values: `Float[B G C]`, zeros where a row has no such segment.
-      center: of the head, a Python number.
-      scale: of the head, a Python number.
+      values: `Float[B G C]`, C outputs for each of the G segments (texts) of B rows; zeros where a row has no
+        segment of that number.
+      center: the head's `HeadConfig.center`, a Python number in the labels' units.
+      scale: the head's `HeadConfig.scale`, a Python number in the labels' units.
     """
 
     values: Float[Array, "B G C"]
@@ -32,7 +34,7 @@ class StandardizedOutputs(NamedTuple):
     scale: float
 
     def in_units(self, segments: Int[Array, "B L"]) -> Float[Array, "B G C"]:
-        """Returns the outputs in the labels' units, zeros where a row has no such segment."""
+        """Returns `center + scale * values`, `[B G C]`; zeros where a row has no segment of that number."""
         present = ops.segment_starts(segments, self.values.shape[1]).present[..., None]
         return jnp.where(present, self.center + self.scale * self.values, 0.0)
 
@@ -67,8 +69,8 @@ class SequenceHead(nn.Module):
         Args:
           hidden: the body's output.
           segments: ids from 1, 0 = padding.
-          num_segments: G, static.
-          deterministic: no dropout.
+          num_segments: G, the number of segments of a row that get a prediction; static.
+          deterministic: whether dropout is off.
         """
         head, activated = self.head, NONLINEARITIES[self.config.activation]
         pooled = self._pooled(hidden, segments, num_segments).astype(hidden.dtype)
@@ -95,7 +97,8 @@ class SequenceHead(nn.Module):
 class SequenceModel(ModelOnBody):
     """A transformer and a head with outputs for each sequence: class logits or regressed values.
 
-    `__call__` runs the body alone, as for a language model; `outputs` applies the head.
+    A segment is one of the texts that are packed into a row. `__call__` runs the body alone, as in a language
+    model; `outputs` applies the head.
 
     Example:
       >>> import jax.numpy as jnp
@@ -128,13 +131,16 @@ class SequenceModel(ModelOnBody):
         num_segments: int = 1,
         deterministic: bool = True,
     ) -> Float[Array, "B G C"]:
-        """Returns the head's float32 outputs for each segment, zeros where a row has no such segment.
+        """Returns the head's float32 outputs for each segment; zeros where a row has no such segment.
 
         Args:
           hidden: `Float[B L D]`, the whole `Output.hidden`.
-          segments: `Int[B L]`, as the model was given; None: each row is one segment without padding.
-          num_segments: G, static; a row's segments above it are left out.
-          deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where the rate is not 0.
+          segments: `Int[B L]`, the segments that the model was given; None: each row is one segment without
+            padding.
+          num_segments: G, the number of segments of a row that get outputs; static. Later segments are left
+            out.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where the rate
+            is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self.head(hidden, rows, num_segments, deterministic).in_units(rows)
@@ -147,13 +153,16 @@ class SequenceModel(ModelOnBody):
         num_segments: int = 1,
         deterministic: bool = True,
     ) -> StandardizedOutputs:
-        """Returns the head's outputs before center and scale.
+        """Returns the head's outputs before they are multiplied by its scale and shifted by its center.
 
         Args:
-          hidden: see `outputs`.
-          segments: see `outputs`.
-          num_segments: see `outputs`.
-          deterministic: see `outputs`.
+          hidden: `Float[B L D]`, the whole `Output.hidden`.
+          segments: `Int[B L]`, the segments that the model was given; None: each row is one segment without
+            padding.
+          num_segments: G, the number of segments of a row that get outputs; static. Later segments are left
+            out.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where the rate
+            is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self.head(hidden, rows, num_segments, deterministic)

@@ -12,7 +12,7 @@ from jaxlm.typing import Array
 
 
 class Site(enum.StrEnum):
-    """A named value inside a model. Every block has each of them, except the embeddings.
+    """A named array inside a model. Every block has each of these sites, except the embeddings.
 
     With pre-norm blocks, `RESIDUAL = BLOCK_INPUT + ATTENTION_OUTPUT + FEED_FORWARD_OUTPUT`, in a decoder with
     cross-attention plus `CROSS_ATTENTION_OUTPUT`.
@@ -20,19 +20,23 @@ class Site(enum.StrEnum):
     Attributes:
       EMBEDDINGS: `Float[B L D]` the input of the first block: token and position embeddings, after norm and
         dropout. Its only layer is 0.
-      BLOCK_INPUT: `Float[B L D]` the residual stream before a block, which is `RESIDUAL` of the block before.
-      QUERIES: `Float[B L N H]` after norm and rotation, before the factor of the scores.
-      KEYS: `Float[B L K H]` after norm and rotation. With a cache: of the new tokens, and a change is cached.
-      VALUES: `Float[B L K H]`; with a cache as `KEYS`.
-      ATTENTION_PROBS: `Float32[B N L S]` before dropout. Attention is not fused where they are returned or
-        changed; other sites do not prevent it.
+      BLOCK_INPUT: `Float[B L D]` the residual stream before a block, which is `RESIDUAL` of the previous
+        block.
+      QUERIES: `Float[B L N H]` queries after norm and rotation, before they are multiplied by the factor of
+        the scores.
+      KEYS: `Float[B L K H]` keys after norm and rotation. With a cache they are the keys of the new tokens,
+        and a changed key is cached.
+      VALUES: `Float[B L K H]` values. With a cache they are the values of the new tokens, and a changed value
+        is cached.
+      ATTENTION_PROBS: `Float32[B N L S]` attention probabilities before dropout. Attention is not fused if
+        they are returned or changed; other sites do not prevent fused attention.
       ATTENTION_OUTPUT: `Float[B L D]` what attention adds to the residual stream.
-      CROSS_QUERIES: `Float[B L N H]` of the attention to a memory.
-      CROSS_KEYS: `Float[B S K H]` of the memory. A change in the call that is given the memory is cached; a
-        change in a later call holds for that call alone.
-      CROSS_VALUES: `Float[B S K H]`, as `CROSS_KEYS`.
-      CROSS_ATTENTION_PROBS: `Float32[B N L S]`.
-      CROSS_ATTENTION_OUTPUT: `Float[B L D]`.
+      CROSS_QUERIES: `Float[B L N H]` queries of the attention to a memory, the encoder's output.
+      CROSS_KEYS: `Float[B S K H]` keys of the memory. With a cache, a change in the first call, which is
+        given the memory, is cached; a change in a later call holds for that call alone.
+      CROSS_VALUES: `Float[B S K H]` values of the memory, which are cached as `CROSS_KEYS` are.
+      CROSS_ATTENTION_PROBS: `Float32[B N L S]` probabilities of the attention to the memory, before dropout.
+      CROSS_ATTENTION_OUTPUT: `Float[B L D]` what the attention to the memory adds to the residual stream.
       FEED_FORWARD_OUTPUT: `Float[B L D]` what the feed-forward adds to the residual stream.
       RESIDUAL: `Float[B L D]` the residual stream after a block, before the final norm.
       ENCODER_EMBEDDINGS: `EMBEDDINGS` of an encoder-decoder's encoder.

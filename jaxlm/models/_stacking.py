@@ -17,10 +17,10 @@ def stack_blocks(params: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the parameters of an unrolled model in the form of `scan_layers=True`.
 
     The blocks `body.block_00`, `body.block_01`, ... become one `body.blocks`, whose arrays have a leading
-    axis; in an encoder-decoder the blocks of `encoder` and `decoder`.
+    axis over the blocks. In an encoder-decoder the blocks of `encoder` and of `decoder` are stacked.
 
     Args:
-      params: the "params" of a model.
+      params: the "params" collection of a model.
 
     Example:
       >>> import jax.numpy as jnp
@@ -44,7 +44,7 @@ def unstack_blocks(params: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the parameters of a scanned model in the form of `scan_layers=False`; undoes `stack_blocks`.
 
     Args:
-      params: the "params" of a model.
+      params: the "params" collection of a model.
 
     Example:
       >>> import jax.numpy as jnp

@@ -29,10 +29,10 @@ class Output(NamedTuple):
     """The output of a model's body.
 
     Attributes:
-      hidden: `Float[B L D]` in the compute dtype, the input of a head.
-      intermediates: the values of the sites that were asked for, after interventions, over all layers
-        `[R, ...]`: `intermediates[site][layer]` has the shape given by `Site`.
-      cache: the given `Cache` with the new tokens written; None without one.
+      hidden: `Float[B L D]` hidden vectors in the compute dtype, which a head reads.
+      intermediates: the values of the sites that were asked for, after interventions. The values of all R
+        layers are stacked along a leading axis: `intermediates[site][layer]` has the shape that `Site` gives.
+      cache: the given `Cache` with the new tokens written into it; None: no cache was given.
     """
 
     hidden: Float[Array, "B L D"]
@@ -87,16 +87,17 @@ class Transformer(nn.Module):
     def token_vectors(
         self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
     ) -> Float[Array, "B L D"]:
-        """Returns the embeddings that `Inputs` takes in place of tokens, before scale and positions.
+        """Returns the token embeddings, before scale and positions, which `Inputs.embeddings` takes.
 
         Args:
-          tokens: `Int[B L]` ids.
-          segments: `Int[B L]`; only `token_dropout` reads them. None: each row is one segment.
+          tokens: `Int[B L]` token ids.
+          segments: `Int[B L]`, 0 = padding; only `token_dropout` reads it. None: each row is one segment
+            without padding.
         """
         return self.embeddings.token_vectors(tokens, segments)
 
     def token_table(self) -> Float[Array, "V D"]:
-        """Returns the token embedding, in the dtype of the parameters."""
+        """Returns the token embedding `[V D]`, in the dtype of the parameters."""
         return self.embeddings.token.embedding
 
     @nn.compact
@@ -110,25 +111,28 @@ class Transformer(nn.Module):
         intermediates: Collection[Site] = (),
         deterministic: bool = True,
     ) -> Output:
-        """Returns the residual stream after the last block.
+        """Returns an `Output`: hidden vectors after the last block and, if there is one, the final norm.
 
-        With a `cache` the inputs are new tokens. Their keys and values are written to their `slots`, and each
-        token attends to the slots that are True in the attention mask, to its own only if it is among them.
-        Besides the mask, only the config's window restricts attention, by the positions of the cached tokens.
-        Attention is then not fused. Without an attention mask the cache must be empty, and a causal model
-        reads the rows (which may end with padding) as it does without a cache.
+        A cache keeps keys and values of earlier tokens in S slots of each row. With a `cache` the inputs are
+        new tokens. Their keys and values are written to their `slots`, and each token attends to the slots
+        that are True in the attention mask; it attends to its own slot only if the mask says so. Besides the
+        mask, only the config's window restricts attention, by the positions of the cached tokens. Attention
+        is then not fused. Without an attention mask the cache must be empty, and a causal model reads the
+        rows (which may end with padding) as it does without a cache.
 
-        A decoder with cross-attention also needs a memory. With a cache it is given in the first call, and
-        the cache keeps each block's keys and values of it for later calls.
+        A decoder with cross-attention also needs a memory, the output of an encoder. With a cache, the memory
+        is given in the first call, and the cache keeps each block's keys and values of it for later calls.
 
         Args:
           inputs: an `Inputs` record; `Int[B L]` tokens stand for `Inputs(tokens=tokens)`.
-          cache: with S slots in each row; it needs positions and, with an attention mask, `slots`.
-          slots: `Int[B L]` slot of each new token; a token with a slot of S or more is not cached. None: the
-            first L slots of an empty cache.
-          interventions: changes at sites, applied in this order.
-          intermediates: the sites whose values are returned; static.
-          deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where a rate is not 0.
+          cache: keys and values in S slots of each row, from `empty_cache` or an earlier call. It needs
+            positions and, with an attention mask, `slots`. None: nothing is cached.
+          slots: `Int[B L]`, the slot of each new token; a token with a slot of S or more is not cached. None:
+            the first L slots of an empty cache.
+          interventions: changes of the values at sites, applied in this order.
+          intermediates: the sites whose values are returned in `Output.intermediates`; static.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where a rate
+            is not 0.
 
         Raises:
           UsageError: if the inputs contradict each other, the config or the cache.

@@ -45,23 +45,24 @@ def attention(
     exact zeros, and so do its gradients.
 
     Args:
-      query: `Float[B L N H]`.
-      key: `Float[B S K H]`, where `K` divides `N`.
-      value: `Float[B S K H]`.
-      mask: `Bool[B 1|N 1|L S]`, True = may attend; None for everything.
-      bias: `Float[B|1 N|1 L S]`, added to the scores; None for 0.
-      is_causal: whether each query attends only to keys up to its own position (S is L). With a mask, the
-        mask must already hide the later keys; the flag then saves computing their scores. Without one,
-        they are hidden here, and cuDNN does so without reading a mask.
-      scale: factor of the scores; None for `1 / sqrt(H)`.
-      softcap: bound of the scores, or None.
+      query: `Float[B L N H]`, queries of L positions in N heads.
+      key: `Float[B S K H]`, keys of S positions in K heads, where `K` divides `N`.
+      value: `Float[B S K H]`, values of the same positions and heads.
+      mask: `Bool[B 1|N 1|L S]`, True = may attend; None: every query may attend to every key.
+      bias: `Float[B|1 N|1 L S]`, added to the scores; None: nothing is added.
+      is_causal: whether each query attends only to keys up to its own position, with S equal to L. With a
+        mask, the mask must already hide the later keys; this flag then only saves the computation of their
+        scores. Without a mask, this flag hides the later keys, which cuDNN does without reading a mask.
+      scale: factor of the scores; None: `1 / sqrt(H)`.
+      softcap: bound `c` of the scores; None: the scores have no bound.
       dropout_rate: probability that an attention probability is zeroed.
-      dropout_rng: PRNG key, consumed; needed where `dropout_rate > 0`.
-      implementation: "xla", "cudnn" (fused, on NVIDIA GPUs) or "auto": "cudnn" on a GPU where its limits
-        hold, else "xla". With `derivatives("any")` all three mean "xla".
-      require_fused: whether to raise where the fused implementation cannot be used.
-      change_probs: a function of the float32 probabilities `Float[B N L S]`, before dropout; those that it
-        returns weigh the values (return the same ones to look at them only). None: they are not shown.
+      dropout_rng: PRNG key, needed where `dropout_rate > 0`; use it for no other draw.
+      implementation: "xla"; "cudnn", fused attention on NVIDIA GPUs; or "auto": "cudnn" on a GPU whose limits
+        the call fulfils, else "xla". With `derivatives("any")` all three mean "xla".
+      require_fused: whether an error is raised if the fused implementation cannot be used.
+      change_probs: a function from the float32 probabilities `Float[B N L S]`, before dropout, to the
+        probabilities that weigh the values; to look at them only, return them unchanged. None: the
+        probabilities are not changed, and attention may be fused.
 
     Returns:
       `Float[B L N H]` in the query's dtype.

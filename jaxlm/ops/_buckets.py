@@ -5,8 +5,8 @@ def bucket(size: int, smallest: int = 1) -> int:
     """Returns a size rounded up to a power of two.
 
     Args:
-      size: at least 1.
-      smallest: the least that is returned.
+      size: the size to round up, at least 1.
+      smallest: the least size that is returned.
 
     Example:
       >>> from jaxlm.ops import bucket
@@ -17,11 +17,11 @@ def bucket(size: int, smallest: int = 1) -> int:
 
 
 def fine_bucket(size: int, smallest: int = 16) -> int:
-    """Returns a size rounded up to a multiple of an eighth of its power of two: four sizes an octave.
+    """Returns a size rounded up to eighths of the next power of two: there are four sizes per doubling.
 
     Args:
-      size: at least 1.
-      smallest: the least that is returned.
+      size: the size to round up, at least 1.
+      smallest: the least size that is returned.
 
     Example:
       >>> from jaxlm.ops import fine_bucket
@@ -37,7 +37,8 @@ def fine_bucket(size: int, smallest: int = 16) -> int:
 def coarse_bucket(size: int) -> int:
     """Returns the size rounded up to 1, 16, 64, 256, and from there on a power of two.
 
-    It is meant for functions that are called with every size, and whose small sizes cost less than compiling.
+    It is meant for functions that are called with many different sizes, and for which computing a few rows
+    too many costs less than compiling another size.
 
     Example:
       >>> from jaxlm.ops import coarse_bucket

@@ -15,11 +15,11 @@ from jaxlm.typing import Array, Float, Int
 
 
 def column_log_probs(logits: Float[Array, "V M"], targets: Int[Array, " M"]) -> Float[Array, " M"]:
-    """Returns log p(target) in nats for each column of logits: `gather_log_probs` of their transpose.
+    """Returns log p(target) in nats for each column of logits: `gather_log_probs` of the transposed logits.
 
     Args:
       logits: `Float[V M]`, of any float dtype.
-      targets: `Int[M]` ids in [0, V); an id of V or more gives NaN.
+      targets: `Int[M]` ids in [0, V), one for each column; an id of V or more gives NaN.
 
     Returns:
       `Float32[M]`, 0 or less.
@@ -35,11 +35,11 @@ def column_log_probs(logits: Float[Array, "V M"], targets: Int[Array, " M"]) -> 
 
 
 def column_scores(logits: Float[Array, "V M"], targets: Int[Array, " M"]) -> TokenScores:
-    """Returns the scores of columns of logits: `logit_scores` of their transpose, up to rounding.
+    """Returns the scores of columns of logits: `logit_scores` of the transposed logits, up to rounding.
 
     Args:
       logits: `Float[V M]`, of any float dtype.
-      targets: `Int[M]` ids in [0, V).
+      targets: `Int[M]` ids in [0, V), one for each column.
 
     Example:
       >>> import jax.numpy as jnp

@@ -20,11 +20,11 @@ def exact_counts(
     1 / 3), and all arithmetic is in integers: as floats, 0.145 * 100 is below 14.5 and rounds down.
 
     Args:
-      num_allowed: integers, not negative, of any shape: a NumPy or a JAX array.
-      rate: in [0, 1].
+      num_allowed: the numbers n: integers that are not negative, in a NumPy or a JAX array of any shape.
+      rate: the share to count, in [0, 1].
 
     Returns:
-      Integers of the same kind, shape and dtype.
+      Integers of the shape and dtype of `num_allowed`, in a NumPy or a JAX array as `num_allowed` is.
 
     Raises:
       ValueError: if `rate` is outside [0, 1].
@@ -50,14 +50,14 @@ def exact_counts(
 def share_counts(
     num_allowed: np.ndarray | Int[Array, "*shape"], shares: np.ndarray | UInt32[Array, "*shape"]
 ) -> np.ndarray | Int[Array, "*shape"]:
-    """Returns max(1, round-half-up(share * n)) with a rate for each n; 0 for n = 0 or a share of 0.
+    """Returns max(1, round-half-up(share * n)) for each n and its share; 0 if n or the share is 0.
 
     Args:
-      num_allowed: integers n in [0, 2^31), of any shape.
-      shares: rates in units of 2^-32, of the same shape; 2^32 - 1 stands for 1.
+      num_allowed: the numbers n: integers in [0, 2^31), in a NumPy or a JAX array of any shape.
+      shares: the shares in units of 2^-32, `uint32` of the same shape; 2^32 - 1 stands for 1.
 
     Returns:
-      Integers of the same kind, shape and dtype as `num_allowed`.
+      Integers of the shape and dtype of `num_allowed`, in a NumPy or a JAX array as `num_allowed` is.
 
     Example:
       >>> import numpy as np

@@ -17,10 +17,13 @@ class CrossEntropy(NamedTuple):
     """Sums and counts of a cross-entropy.
 
     Attributes:
-      loss_sum: weighted sum of the losses in nats, smoothing and z-loss included; differentiate this one.
-      weight: sum of the weights.
-      nll: `Float[M]` negative log-likelihoods of the targets in nats; 0 where the weight is 0. No gradient.
-      correct: `Bool[M]`, True where the target is the most likely id (the lowest of equally likely ones).
+      loss_sum: `Float32[]` sum of the losses times their weights, in nats, smoothing and z-loss included.
+        Differentiate this one.
+      weight: `Float32[]` sum of the weights; `loss_sum / weight` is the mean loss.
+      nll: `Float32[M]` negative log-likelihood of each target in nats, not multiplied by its weight; 0 where
+        the weight is 0. No gradient flows through it.
+      correct: `Bool[M]`, True where the target is the most likely id; of equally likely ids the lowest one
+        counts as most likely. False where the weight is 0.
     """
 
     loss_sum: Float[Array, ""]
@@ -60,19 +63,20 @@ def tiled_cross_entropy(
     weighted sum. Products have the features' dtype; logits, sums and the kernel's gradient are float32.
 
     Args:
-      features: `Float[M D]`, which are multiplied with the output kernel.
+      features: `Float[M D]`, the features that are multiplied with the output kernel.
       kernel: `Float[V D]` output kernel, cast to the features' dtype.
-      bias: `Float[V]` or None.
-      targets: `Int[M]` ids in [0, V); any value where the weight is 0. An id out of range gives NaN.
+      bias: `Float[V]`, added to the logits; None: nothing is added.
+      targets: `Int[M]` ids in [0, V). An id out of range gives NaN, except where the weight is 0: there any
+        value is fine.
       weights: `Float[M]`; rows of weight 0 contribute exactly 0 to sums and gradients, even if they hold NaN.
-      tile: rows of logits held at once.
+      tile: how many rows have their logits in memory at a time.
       label_smoothing: share of the target's probability that is spread over the vocabulary, in [0, 1); or
         `Float[M]`, a share in [0, 1] for each row, to which no gradient flows.
-      z_loss: factor of the squared log-partition.
-      softcap: bound of the logits, or None; see `apply_softcap`.
+      z_loss: factor of `lse^2`, the squared log of the softmax's denominator, which is added to each loss.
+      softcap: the logits become `softcap * tanh(logits / softcap)`; None: they stay as they are.
 
     Returns:
-      `CrossEntropy` of sums, counts and values by row.
+      `CrossEntropy`: the sums, and the values of each row.
 
     Raises:
       ValueError: if `tile` is not positive, `label_smoothing` is outside [0, 1) or `z_loss` is negative.

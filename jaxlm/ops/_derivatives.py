@@ -32,11 +32,12 @@ def derivatives(wanted: Derivatives) -> Iterator[None]:
     rounding of each product's gradient). `jax.jvp(jax.grad(f), ...)` works in both modes, except through
     fused attention.
 
-    It is a context manager and a decorator of the function that is differentiated. The mode counts where a
-    function is traced, not where it is defined; jitted functions are traced again for another mode.
+    It can be used as a context manager or as a decorator of the function that is differentiated. What counts
+    is the mode in which a function is traced, not the mode in which it is defined; a jitted function is
+    traced again for the other mode.
 
     Args:
-      wanted: "reverse" or "any".
+      wanted: "reverse" or "any", as above.
 
     Raises:
       ValueError: if `wanted` is another word.

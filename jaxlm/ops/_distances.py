@@ -11,18 +11,19 @@ from jaxlm.typing import Array, Int
 def distance_buckets(
     distances: Int[Array, "*batch"], *, num_buckets: int, max_distance: int, causal: bool
 ) -> Int[Array, "*batch"]:
-    """Returns the bucket of each distance: one for each short distance, wider ones up to `max_distance`.
+    """Returns the bucket of each distance: one per short distance, wider buckets up to `max_distance`.
 
-    For a direction with `n` buckets, distances below `n // 2` have a bucket each; the others divide the
-    distances up to `max_distance` evenly on a logarithmic scale, and the last one also holds all larger
-    distances. If `causal`, all buckets are for keys not later than their query, and later keys count as
-    distance 0; else half of the buckets are for earlier keys and half for later ones.
+    Let a direction (keys before or after the query) have `n` buckets. Each distance below `n // 2` has a
+    bucket of its own. The other buckets divide the distances up to `max_distance` evenly on a logarithmic
+    scale, and the last one also holds all larger distances. If `causal`, all buckets are for keys not later
+    than their query, and later keys count as distance 0; else half of the buckets are for earlier keys and
+    half for later ones.
 
     Args:
-      distances: `Int[...]`, the key's position less the query's.
-      num_buckets: of both directions together.
-      max_distance: all distances from here on share a bucket.
-      causal: whether buckets are for earlier keys only.
+      distances: `Int[...]`, the key's position minus the query's position.
+      num_buckets: number of buckets, of both directions together.
+      max_distance: the distance from which on all distances share a bucket.
+      causal: whether all buckets are for keys that are not later than their query.
 
     Example:
       >>> import jax.numpy as jnp
@@ -61,8 +62,8 @@ def sinusoids(num_positions: int, width: int) -> np.ndarray:
     Angle `i` of `D / 2` is `position / 10000^(2i / D)`.
 
     Args:
-      num_positions: L.
-      width: D, even.
+      num_positions: L, the number of positions.
+      width: D, an even number.
 
     Example:
       >>> from jaxlm.ops import sinusoids

@@ -21,11 +21,11 @@ _STRIDE = np.uint32(0x9E3779B9)
 def dropout(rng: Key[Array, ""], inputs: Float[Array, "..."], rate: float) -> Float[Array, "..."]:
     """Returns the inputs with each element zeroed with probability `rate` and the rest divided by `1 - rate`.
 
-    The mask, `dropout_mask`, depends only on the key and the shape: it is the same on every backend and under
+    The choice of elements depends only on the key and the shape: it is the same on every backend and under
     any sharding.
 
     Args:
-      rng: PRNG key, consumed.
+      rng: PRNG key; use it for no other draw.
       inputs: `Float[...]`.
       rate: probability of zeroing an element, in [0, 1). 0 returns the inputs as they are.
 

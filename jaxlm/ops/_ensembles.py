@@ -17,10 +17,10 @@ class Disagreement(NamedTuple):
     """The uncertainty of an ensemble, and the part of it that is due to its members' differences, in nats.
 
     Attributes:
-      predictive_entropy: entropy of the mean of the members' probabilities.
-      expected_entropy: mean of the members' entropies.
-      mutual_information: the first minus the second, between prediction and member: 0 where all members
-        agree, at most log E.
+      predictive_entropy: `Float32[...]` entropy of the mean of the members' probabilities.
+      expected_entropy: `Float32[...]` mean of the members' entropies.
+      mutual_information: `Float32[...]`, `predictive_entropy - expected_entropy`, the mutual information
+        between the prediction and the choice of the member: 0 where all members agree, at most log E.
     """
 
     predictive_entropy: Float[Array, "*batch"]
@@ -31,15 +31,15 @@ class Disagreement(NamedTuple):
 def mixture_log_probs(
     log_probs: Float[Array, "E *batch V"], combine: Combine = "probs"
 ) -> Float[Array, "*batch V"]:
-    """Returns the log-probabilities of an ensemble, float32 nats.
+    """Returns the log-probabilities of an ensemble in nats, from its members' log-probabilities.
 
     "probs" is the mixture, `log mean_e p_e`: the prediction of a member drawn at random. "log_probs" is the
     normalised geometric mean, `mean_e log p_e - log sum_v exp(mean_e log p_e)`, in which an id is likely only
     if no member finds it unlikely.
 
     Args:
-      log_probs: `Float[E ... V]`, normalised over V.
-      combine: whether "probs" or "log_probs" are averaged.
+      log_probs: `Float[E ... V]`, each member's log-probabilities, normalised over V.
+      combine: whether the members' "probs" or their "log_probs" are averaged.
 
     Returns:
       `Float32[... V]`, normalised over V.
@@ -72,10 +72,11 @@ def disagreement(log_probs: Float[Array, "E *batch V"]) -> Disagreement:
     """Returns how much the members of an ensemble disagree, from their log-probabilities.
 
     Args:
-      log_probs: `Float[E ... V]`, normalised over V; -inf where a probability is 0.
+      log_probs: `Float[E ... V]`, each member's log-probabilities, normalised over V; -inf where a
+        probability is 0.
 
     Returns:
-      `Disagreement` of `Float32[...]`.
+      `Disagreement`, whose arrays are `Float32[...]`, without the axes E and V.
 
     Example:
       >>> import jax.numpy as jnp

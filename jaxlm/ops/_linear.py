@@ -26,12 +26,12 @@ def linear(
     Args:
       inputs: `Float[... D]`, any number of leading axes.
       kernel: `Float[F D]`, of any float dtype.
-      bias: `Float[F]` or None.
-      preferred: dtype of the result; None for the inputs'. `jnp.float32` returns the accumulated sums as they
-        are.
+      bias: `Float[F]`, added to the products; None: nothing is added.
+      preferred: dtype of the result; None: the dtype of the inputs. `jnp.float32` returns the accumulated
+        sums without rounding them.
 
     Returns:
-      `Float[... F]` in `preferred` or the inputs' dtype.
+      `Float[... F]` in the dtype `preferred`, or else that of the inputs.
 
     Example:
       >>> import jax.numpy as jnp

@@ -15,17 +15,18 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 
 class TopK(NamedTuple):
-    """The most likely ids of each position, the most likely first.
+    """The k most likely ids of each of M positions, the most likely first.
 
     Attributes:
-      log_probs: `Float32[M k]` in nats.
-      tokens: `Int32[M k]` ids.
+      log_probs: `Float32[M k]` log-probabilities in nats, in descending order.
+      tokens: `Int32[M k]` the ids with these log-probabilities.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.ops import TopK
-      >>> TopK(log_probs=jnp.zeros((1, 1)), tokens=jnp.array([[3]])).tokens.shape
-      (1, 1)
+      >>> top = TopK(log_probs=jnp.log(jnp.array([[0.5, 0.25]])), tokens=jnp.array([[3, 0]]))
+      >>> int(top.tokens[0, 0]), float(jnp.exp(top.log_probs[0, 0]))  # the likeliest id and its probability
+      (3, 0.5)
     """
 
     log_probs: Array
@@ -41,7 +42,7 @@ def gather_log_probs(
 
     Args:
       logits: `Float[... V]`, of any float dtype.
-      targets: `Int[...]` ids in [0, V); any other gives NaN.
+      targets: `Int[...]` ids in [0, V), one for each row of logits; any other id gives NaN.
 
     Returns:
       `Float32[...]`, 0 or less.
@@ -61,7 +62,7 @@ def gather_logits(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"
 
     Args:
       logits: `Float[... V]`.
-      targets: `Int[...]` ids in [0, V); any other gives NaN.
+      targets: `Int[...]` ids in [0, V), one for each row of logits; any other id gives NaN.
 
     Example:
       >>> import jax.numpy as jnp
@@ -89,12 +90,13 @@ def token_log_probs(
     differentiable; the backward pass computes each tile's logits again instead of storing them.
 
     Args:
-      features: `Float[M D]`; the product has their dtype and accumulates in float32.
-      kernel: `Float[V D]`.
-      bias: `Float[V]` or None.
-      targets: `Int[M]` ids in [0, V).
-      softcap: bound of the logits, or None; see `apply_softcap`.
-      tile: positions at a time; it does not change the result.
+      features: `Float[M D]`, the features that are multiplied with the output kernel; the product has their
+        dtype and accumulates in float32.
+      kernel: `Float[V D]` output kernel.
+      bias: `Float[V]`, added to the logits; None: nothing is added.
+      targets: `Int[M]` ids in [0, V), one for each position.
+      softcap: the logits become `softcap * tanh(logits / softcap)`; None: they stay as they are.
+      tile: how many positions are computed at a time. It does not change the result.
 
     Returns:
       `Float32[M]`.
@@ -130,20 +132,21 @@ def top_k_log_probs(
 ) -> TopK:
     """Returns the `k` most likely permitted ids of each position, and their log-probabilities in nats.
 
-    The log-probabilities are those of `token_log_probs`, of the whole distribution: forbidden ids are left
-    out of the list, not of the normalisation. Equally likely ids are in ascending order.
+    The log-probabilities belong to the distribution over all ids: forbidden ids are left out of the list, but
+    not out of the normalisation. Equally likely ids are in ascending order.
 
     Args:
-      features: `Float[M D]`.
-      kernel: `Float[V D]`.
-      bias: `Float[V]` or None.
-      k: how many, at most V. Where fewer ids are permitted, the rest have log-probability -inf.
-      forbidden: `Bool[V]`, True = never listed; None forbids nothing.
-      softcap: bound of the logits, or None; see `apply_softcap`.
-      tile: positions at a time; it does not change the result.
+      features: `Float[M D]`, the features that are multiplied with the output kernel.
+      kernel: `Float[V D]` output kernel.
+      bias: `Float[V]`, added to the logits; None: nothing is added.
+      k: how many ids are listed, at most V. If fewer ids are permitted, the rest of the list has
+        log-probability -inf.
+      forbidden: `Bool[V]`, True = never listed; None: every id is permitted.
+      softcap: the logits become `softcap * tanh(logits / softcap)`; None: they stay as they are.
+      tile: how many positions are computed at a time. It does not change the result.
 
     Returns:
-      `TopK` of `log_probs` `Float32[M k]` and `tokens` `Int32[M k]`.
+      `TopK` with `log_probs` `Float32[M k]` and `tokens` `Int32[M k]`.
 
     Raises:
       ValueError: if `tile` is not positive or `k` is not in 1 .. V.

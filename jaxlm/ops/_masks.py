@@ -10,15 +10,16 @@ def attention_mask(
 ) -> Bool[Array, "B 1 L L"]:
     """Returns which positions may attend to which in packed rows.
 
-    A query attends to keys of its own segment; if `causal`, to none that comes later; with a `window`, only
-    to keys with `|query - key| < window`. So a causal window covers `window` positions, including the query's
-    own, and a bidirectional one `2 * window - 1`. Padding (segment 0) attends to nothing, and nothing attends
-    to it.
+    A query attends to keys of its own segment; if `causal`, not to later keys; with a `window`, only to keys
+    with `|query - key| < window`. So a causal window covers `window` positions, including the query's own,
+    and a bidirectional window covers `2 * window - 1`. Padding (segment 0) attends to nothing, and nothing
+    attends to padding.
 
     Args:
-      segments: `Int[B L]` segment ids from 1; 0 is padding. A segment's positions are contiguous.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
+        positions are contiguous.
       causal: whether later positions are hidden.
-      window: how far attention reaches, or None for no limit.
+      window: how far attention reaches, in positions; None: there is no limit.
 
     Returns:
       `Bool[B 1 L L]`, queries before keys, True = may attend. A padding query's row is all False.

@@ -11,15 +11,16 @@ class NextTokenTargets(NamedTuple):
     """The targets of a causal language model, at the positions that predict them.
 
     Attributes:
-      targets: `Int[B L]`, at position t the token at t + 1; 0 where nothing is predicted.
-      loss_mask: `Bool[B L]`, True = counts: the next position belongs to the same segment and is not padding.
+      targets: `Int[B L]`, at position t the token id at t + 1; 0 where nothing is predicted.
+      loss_mask: `Bool[B L]`, True = counts in the loss: the next position belongs to the same segment and is
+        not padding.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.ops import NextTokenTargets
-      >>> tokens = jnp.array([[5, 6]])
-      >>> NextTokenTargets(targets=tokens, loss_mask=tokens == 5).loss_mask.tolist()
-      [[True, False]]
+      >>> pairs = NextTokenTargets(jnp.array([[6, 7, 0]]), loss_mask=jnp.array([[True, True, False]]))
+      >>> pairs.targets[pairs.loss_mask].tolist()  # what is predicted of the tokens [5, 6, 7]
+      [6, 7]
     """
 
     targets: Int[Array, "B L"]
@@ -29,15 +30,17 @@ class NextTokenTargets(NamedTuple):
 def next_token_targets(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -> NextTokenTargets:
     """Returns each position's next token, and a mask of the positions that have one.
 
-    No target crosses from a segment into the next one; the last position of a segment and padding do not
-    count. A segment of n tokens has n - 1 targets: all its tokens but the first.
+    A segment is one of the texts that are packed into a row. No target crosses from a segment into the next
+    one; the last position of a segment and padding do not count. A segment of n tokens has n - 1 targets: all
+    its tokens but the first.
 
     Args:
-      tokens: `Int[B L]` ids.
-      segments: `Int[B L]`, ids from 1 in contiguous runs, 0 = padding.
+      tokens: `Int[B L]` token ids.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
+        positions are contiguous.
 
     Returns:
-      `NextTokenTargets`.
+      `NextTokenTargets`: the targets and their mask, `[B L]` each.
 
     Example:
       >>> import jax.numpy as jnp
@@ -58,14 +61,15 @@ def next_token_targets(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -
 def predicted_mask(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:
     """Returns which tokens a causal model predicts: all but the first of each segment, and no padding.
 
-    It marks the predicted tokens; the `loss_mask` of `next_token_targets` marks the positions that predict
-    them, one earlier.
+    It marks the tokens that are predicted. The `loss_mask` of `next_token_targets` marks the positions that
+    predict these tokens, each one position earlier.
 
     Args:
-      segments: `Int[B L]`, ids from 1 in contiguous runs, 0 = padding.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
+        positions are contiguous.
 
     Returns:
-      `Bool[B L]`, True = has a token of its own segment before it.
+      `Bool[B L]`, True = there is an earlier token in the same segment.
 
     Example:
       >>> import jax.numpy as jnp

@@ -27,11 +27,12 @@ def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
     JAX, so that host and device compute the same bits.
 
     Args:
-      key: two `uint32` words, of shapes that broadcast with the counter's.
+      key: two `uint32` words, of shapes that broadcast with the shape of the counter.
       counter: two `uint32` arrays of one shape (at least one axis).
 
     Returns:
-      Two `uint32` arrays of the counter's shape, of NumPy or JAX like the counter.
+      Two `uint32` arrays of the counter's shape: NumPy arrays if key and counter are NumPy arrays, else JAX
+      arrays.
 
     Example:
       >>> import numpy as np
@@ -79,12 +80,13 @@ def position_bits(
     With `xp=np` it runs on the host without touching a device.
 
     Args:
-      words: from `key_words`.
-      epochs: see `uniform_bits`.
-      example_ids: see `uniform_bits`.
-      offsets: see `uniform_bits`.
-      xp: `numpy` or `jax.numpy`.
-      domain: draws of different domains are independent; `uniform_bits` uses 0.
+      words: the two words of the key, from `key_words`.
+      epochs: `Int[B]`, the epoch of each row.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
+      offsets: `Int[B L]`, the index of each position in its example.
+      xp: the array module that computes, `numpy` or `jax.numpy`.
+      domain: number of an independent stream: the same key gives independent bits in each domain.
+        `uniform_bits` uses 0.
 
     Example:
       >>> import jax
@@ -106,19 +108,20 @@ def uniform_bits(
     example_ids: Int[Array, "B L"],
     offsets: Int[Array, "B L"],
 ) -> UInt32[Array, "B L 2"]:
-    """Returns 64 uniform random bits for each position, by (key, epoch, example id, offset) alone.
+    """Returns 64 random bits for each position, a function of (key, epoch, example id, offset) alone.
 
-    The key of a row is `fold_in(rng, epoch)`; the counter of a position is (example id, offset). Positions
-    with equal keys and counters, such as padding, have equal bits.
+    So a position of a text gets the same bits in any batch and packing. The key of a row is
+    `fold_in(rng, epoch)`; the counter of a position is (example id, offset). Positions with equal keys and
+    counters, such as padding, have equal bits.
 
     Args:
-      rng: PRNG key, consumed: use it for no other draw.
+      rng: PRNG key; use it for no other draw.
       epochs: `Int[B]`, the epoch of each row.
-      example_ids: `Int[B L]`, the example that each position belongs to.
-      offsets: `Int[B L]`, the position's offset in its example.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
+      offsets: `Int[B L]`, the index of each position in its example.
 
     Returns:
-      `UInt32[B L 2]`.
+      `UInt32[B L 2]`, two words of 32 bits for each position.
 
     Example:
       >>> import jax
@@ -142,15 +145,15 @@ def position_normals(
 ) -> Float[Array, "B L {width}"]:
     """Returns `width` standard normal draws for each position, by (key, epoch, example id, offset).
 
-    The bits of a position (from a separate domain) are the key of its draws; the Box-Muller transform makes
-    two normals of the two words of each block.
+    The key of a position's draws is `position_bits` in a domain of its own; the Box-Muller transform makes
+    two normals from the two words of each block of `threefry`.
 
     Args:
-      rng: PRNG key, consumed: use it for no other draw.
+      rng: PRNG key; use it for no other draw.
       epochs: `Int[B]`, the epoch of each row.
-      example_ids: `Int[B L]`, the example that each position belongs to.
-      offsets: `Int[B L]`, the position's offset in its example.
-      width: D, how many draws a position has; static.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
+      offsets: `Int[B L]`, the index of each position in its example.
+      width: D, the number of draws for each position; static.
 
     Example:
       >>> import jax
@@ -179,12 +182,12 @@ def position_normals(
 def multiply_high(words: Any, factor: Any) -> Any:
     """Returns the upper 32 bits of the 64-bit products `words * factor`, in `uint32` arithmetic.
 
-    For uniform words the result is a uniform integer in [0, factor): each value has floor or ceil of
-    2^32 / factor words.
+    If the words are uniform, the result is a uniform integer in [0, factor): each integer is the result for
+    2^32 / factor words, rounded down or up.
 
     Args:
       words: `uint32` array, NumPy's or JAX's.
-      factor: integer in [0, 2^32), or a `uint32` array of them.
+      factor: an integer in [0, 2^32), or a `uint32` array of factors that broadcasts with the words.
 
     Example:
       >>> import numpy as np

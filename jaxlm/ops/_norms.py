@@ -15,14 +15,14 @@ def layer_norm(
 ) -> Float[Array, "*batch D"]:
     """Returns `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the last axis.
 
-    Mean and (biased) variance are float32; the result has the inputs' dtype. Only the inputs and the two
-    statistics of each row are stored for the backward pass.
+    Mean and variance (the biased one, divided by D) are float32; the result has the inputs' dtype. Only the
+    inputs and the two statistics of each row are stored for the backward pass.
 
     Args:
       inputs: `Float[... D]`.
-      scale: `Float[D]`.
-      bias: `Float[D]`, or None for none.
-      epsilon: added to the variance.
+      scale: `Float[D]`, which the normalised features are multiplied by.
+      bias: `Float[D]`, added at the end; None: nothing is added.
+      epsilon: the number added to the variance.
 
     Returns:
       `Float[... D]` in the inputs' dtype.
@@ -47,8 +47,8 @@ def rms_norm(
 
     Args:
       inputs: `Float[... D]`.
-      scale: `Float[D]`.
-      epsilon: added to the mean square.
+      scale: `Float[D]`, which the normalised features are multiplied by.
+      epsilon: the number added to the mean square.
 
     Returns:
       `Float[... D]` in the inputs' dtype.

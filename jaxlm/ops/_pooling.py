@@ -13,11 +13,12 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 
 class SegmentStarts(NamedTuple):
-    """The first positions of segments.
+    """The first positions of segments, the texts that are packed into a row; column g - 1 is segment g.
 
     Attributes:
-      positions: `Int[B G]` first position of the segment in its row; 0 where the row has no such segment.
-      present: `Bool[B G]`, True where it has.
+      positions: `Int[B G]` index in its row of the segment's first position; 0 where the row has no segment
+        of this number.
+      present: `Bool[B G]`, True where the row has a segment of this number.
     """
 
     positions: Int[Array, "B G"]
@@ -28,8 +29,9 @@ def segment_starts(segments: Int[Array, "B L"], num_segments: int) -> SegmentSta
     """Returns the first position of each segment, and a mask of the segments that exist.
 
     Args:
-      segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: G, static; ids above it are left out.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding.
+      num_segments: G, the highest segment id that is looked at; static. Segments with higher ids are left
+        out.
 
     Example:
       >>> import jax.numpy as jnp
@@ -43,11 +45,12 @@ def segment_starts(segments: Int[Array, "B L"], num_segments: int) -> SegmentSta
 
 
 def segment_members(segments: Int[Array, "B L"], num_segments: int) -> Bool[Array, "B G L"]:
-    """Returns a mask of the positions of each segment; padding belongs to none.
+    """Returns which positions belong to each segment, `Bool[B G L]`; padding belongs to no segment.
 
     Args:
-      segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: G, static; ids above it are left out.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding.
+      num_segments: G, the highest segment id that is looked at; static. Segments with higher ids are left
+        out.
 
     Example:
       >>> import jax.numpy as jnp
@@ -65,12 +68,13 @@ def pool_mean(
     """Returns the mean of each segment's vectors, in float32.
 
     Args:
-      hidden: `Float[B L D]`; values at padding do not count, NaN included.
-      segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: G, static; ids above it are left out.
+      hidden: `Float[B L D]`; values at padding do not count, even if they are NaN.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding.
+      num_segments: G, the highest segment id that is looked at; static. Segments with higher ids are left
+        out.
 
     Returns:
-      `Float32[B G D]`, zeros where the row has no such segment.
+      `Float32[B G D]`; column g - 1 is segment g, zeros where the row has no segment g.
 
     Example:
       >>> import jax.numpy as jnp
@@ -93,13 +97,14 @@ def pool_softmax(
     """Returns the sum of each segment's vectors weighted by the softmax of its scores, in float32.
 
     Args:
-      hidden: `Float[B L D]`; values at padding do not count, NaN included.
+      hidden: `Float[B L D]`; values at padding do not count, even if they are NaN.
       scores: `Float[B L]`; the softmax is over the positions of a segment.
-      segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: G, static; ids above it are left out.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding.
+      num_segments: G, the highest segment id that is looked at; static. Segments with higher ids are left
+        out.
 
     Returns:
-      `Float32[B G D]`, zeros where the row has no such segment.
+      `Float32[B G D]`; column g - 1 is segment g, zeros where the row has no segment g.
 
     Example:
       >>> import jax.numpy as jnp
@@ -125,11 +130,12 @@ def pool_first(
 
     Args:
       hidden: `Float[B L D]`.
-      segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: G, static; ids above it are left out.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding.
+      num_segments: G, the highest segment id that is looked at; static. Segments with higher ids are left
+        out.
 
     Returns:
-      `Float32[B G D]`, zeros where the row has no such segment.
+      `Float32[B G D]`; column g - 1 is segment g, zeros where the row has no segment g.
 
     Example:
       >>> import jax.numpy as jnp

@@ -7,10 +7,11 @@ from jaxlm.typing import Array, Bool, Int
 
 
 def positions_from_segments(segments: Int[Array, "B L"]) -> Int[Array, "B L"]:
-    """Returns each token's offset in its segment, from 0.
+    """Returns each token's index in its segment (one of the texts that are packed into a row), from 0.
 
     Args:
-      segments: `Int[B L]` segment ids from 1, each segment contiguous; 0 is padding.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
+        positions are contiguous.
 
     Returns:
       `Int[B L]`; padding gets 0.
@@ -31,8 +32,9 @@ def lengths_from_segments(
     """Returns the length of each token's segment: the highest position in it plus 1.
 
     Args:
-      positions: `Int[B L]` offsets.
-      segments: `Int[B L]` segment ids from 1, 0 for padding; None: every row is one segment.
+      positions: `Int[B L]`, the index of each token in its segment, from 0.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. None: every
+        row is one segment.
 
     Example:
       >>> import jax.numpy as jnp
@@ -50,19 +52,20 @@ def lengths_from_segments(
 def instruction_positions(
     tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None, next_id: int
 ) -> Int[Array, "B L 2"]:
-    """Returns for each token the index of its instruction and its place in that instruction.
+    """Returns for each token the index of its instruction and its index within that instruction.
 
-    An instruction ends with `next_id`, which belongs to it. The first index counts instructions from the
-    start of the segment, the second tokens from the start of the instruction; both start at 0.
+    It is for texts that are disassembled code. An instruction ends with the token `next_id`, which belongs to
+    it. The first index counts instructions from the start of the segment, the second one tokens from the
+    start of the instruction; both start at 0.
 
     Args:
-      tokens: `Int[B L]` ids.
-      segments: `Int[B L]` segment ids from 1, each segment contiguous, 0 for padding; None: every row is one
-        segment.
-      next_id: the id of the token that ends an instruction.
+      tokens: `Int[B L]` token ids.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
+        positions are contiguous. None: every row is one segment without padding.
+      next_id: id of the token that ends an instruction.
 
     Returns:
-      `Int[B L 2]`, (instruction, argument) along the last axis; padding gets (0, 0).
+      `Int[B L 2]`, (index of the instruction, index within it) along the last axis; padding gets (0, 0).
 
     Example:
       >>> import jax.numpy as jnp

@@ -14,19 +14,23 @@ Scaling = Literal["none", "linear", "dynamic", "llama3", "yarn"]
 class RotaryScaling(NamedTuple):
     """The scaling of rotary frequencies, for texts longer than those in training.
 
-    Let `r` be the number of full turns of a pair of features over `length` positions. "linear" divides every
-    frequency by `factor`. "llama3" and "yarn" divide frequencies with `r < slow_turns` by it, keep those
-    with `r > fast_turns`, and interpolate between the two: "llama3" linearly in `r`, "yarn" linearly in the
-    number of the pair. "dynamic" increases the base with the length of a text beyond `length`.
+    Each pair of features is rotated with its own frequency. Let `r` be the number of full turns that a pair
+    makes over `length` positions. "linear" divides every frequency by `factor`. "llama3" and "yarn" divide
+    the frequencies with `r < slow_turns` by `factor`, keep the frequencies with `r > fast_turns`, and
+    interpolate between the two limits: "llama3" linearly in `r`, "yarn" linearly in the number of the pair.
+    "dynamic" increases the base of the frequencies with the length of a text beyond `length`.
 
     Attributes:
-      kind: one of these, or "none".
-      factor: how many times longer texts may be.
-      length: length of the texts in training; for "dynamic", the longest text that is not changed.
-      slow_turns: see above.
-      fast_turns: see above.
-      rounded: whether "yarn" rounds the ends of its ramp to whole pairs.
-      amplitude: factor of the rotated features; None: `0.1 ln(factor) + 1` for "yarn", else 1.
+      kind: "none", "linear", "dynamic", "llama3" or "yarn".
+      factor: how many times longer texts may be than in training. For "dynamic", how fast the base grows with
+        the length of a text.
+      length: length of the texts in training, in tokens; for "dynamic", length of the longest text that is
+        not changed.
+      slow_turns: the number of turns below which "llama3" and "yarn" divide a frequency by `factor`.
+      fast_turns: the number of turns above which "llama3" and "yarn" keep a frequency.
+      rounded: whether the interpolation of "yarn" begins and ends at whole pairs.
+      amplitude: the number that cosines and sines, and so all rotated features, are multiplied by. None:
+        `0.1 ln(factor) + 1` for "yarn" with a factor above 1, else 1.
 
     References:
       Chen et al., "Extending Context Window of Large Language Models via Positional Interpolation", 2023,
@@ -51,8 +55,8 @@ class Rotation(NamedTuple):
     """Cosine and sine of the rotation angle of each pair of features at each position.
 
     Attributes:
-      cos: `Float32[B L P]`, for P pairs of features.
-      sin: `Float32[B L P]`.
+      cos: `Float32[B L P]` cosines for P pairs of features, times the scaling's amplitude.
+      sin: `Float32[B L P]` sines, times the scaling's amplitude.
     """
 
     cos: Float[Array, "B L P"]
@@ -64,14 +68,14 @@ def rotary(
 ) -> Float[Array, "B L N H"]:
     """Rotates pairs of features by angles proportional to the position.
 
-    The pair (h, h + H/2) is rotated by `position * base ** (-2h / H)`, the layout of GPT-NeoX and Llama. The
-    product of a rotated query and a rotated key then depends only on the distance between their positions.
-    Angles are computed in float32.
+    The pair of features (h, h + H/2) is rotated by the angle `position * base ** (-2h / H)`, the layout of
+    GPT-NeoX and Llama. The product of a rotated query and a rotated key then depends only on the distance
+    between their positions. Angles are computed in float32.
 
     Args:
       inputs: `Float[B L N H]` queries or keys, H even.
-      positions: `Int[B L]` offsets.
-      base: of the geometric series of frequencies.
+      positions: `Int[B L]`, the index of each token in its text.
+      base: the base in the formula above; a larger base gives lower frequencies.
 
     Returns:
       `Float[B L N H]` in the dtype of `inputs`.
@@ -98,15 +102,16 @@ def make_rotation(
     scaling: RotaryScaling = UNSCALED,
     lengths: Int[Array, "B L"] | None = None,
 ) -> Rotation:
-    """Returns the rotation of `width / 2` pairs of features at each position.
+    """Returns the rotation of `width / 2` pairs of features at each position: cosines and sines.
 
     Args:
-      positions: `Int[B L]` offsets.
-      width: number of rotated features, even.
-      base: of the geometric series of frequencies.
-      scaling: of the frequencies.
-      lengths: `Int[B L]`, for "dynamic" scaling: the length of each position's text; None: at most
-        `scaling.length`.
+      positions: `Int[B L]`, the index of each token in its text.
+      width: number of rotated features, an even number.
+      base: pair h is rotated by `position * base ** (-2h / width)`, before scaling.
+      scaling: how the frequencies are changed for texts longer than those in training; by default they are
+        not.
+      lengths: `Int[B L]`, the length of each position's text, which only "dynamic" scaling reads. None: all
+        texts count as no longer than `scaling.length`, so that "dynamic" scaling changes nothing.
 
     Raises:
       ValueError: if the width is odd.
@@ -135,7 +140,8 @@ def rotate(inputs: Float[Array, "B L N H"], rotation: Rotation) -> Float[Array, 
 
     Args:
       inputs: `Float[B L N H]`.
-      rotation: of P pairs, `2 P <= H`; pair h consists of the features (h, h + P).
+      rotation: the cosines and sines of P pairs, `2 P <= H`, from `make_rotation`. Pair h consists of the
+        features (h, h + P).
 
     Example:
       >>> import jax.numpy as jnp
@@ -155,12 +161,13 @@ def rotate(inputs: Float[Array, "B L N H"], rotation: Rotation) -> Float[Array, 
 
 
 def rotary_frequencies(width: int, base: float, scaling: RotaryScaling) -> np.ndarray:
-    """Returns the frequency of each pair of features, in radians a position, float32 `[width / 2]`.
+    """Returns each pair's frequency, in radians per position, `Float32[width / 2]` of NumPy.
 
     Args:
-      width: number of rotated features, even.
-      base: of the geometric series of frequencies.
-      scaling: of the frequencies; "dynamic" is not applied here.
+      width: number of rotated features, an even number.
+      base: pair h has the frequency `base ** (-2h / width)`, before scaling.
+      scaling: how the frequencies are changed; "dynamic" changes nothing here, as it depends on each text's
+        length.
 
     Example:
       >>> from jaxlm.ops import RotaryScaling, rotary_frequencies

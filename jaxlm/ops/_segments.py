@@ -11,8 +11,8 @@ def segment_slots(segments: Int[Array, "B L"], num_segments: int) -> Int[Array, 
     Slot 0 of a row is for positions without a segment: padding, and ids outside 1 .. `num_segments`.
 
     Args:
-      segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: G, static.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding.
+      num_segments: G, the number of segments of a row that get a prediction; static.
 
     Example:
       >>> import jax.numpy as jnp
@@ -32,11 +32,11 @@ def segment_sums(
 
     Args:
       values: `Num[B L]`; values at padding do not count.
-      segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: G, static; ids above it do not count.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding.
+      num_segments: G, the highest segment id that is looked at; static. Positions of higher ids do not count.
 
     Returns:
-      `Num[B G]`; column g - 1 is segment g, 0 where the row has no such segment.
+      `Num[B G]`; column g - 1 is segment g, 0 where the row has no segment g.
 
     Example:
       >>> import jax.numpy as jnp
@@ -53,12 +53,12 @@ def segment_sums(
 def segment_counts(
     mask: Bool[Array, "B L"], segments: Int[Array, "B L"], num_segments: int
 ) -> Int[Array, "B {num_segments}"]:
-    """Returns how many positions of each segment are True in `mask`.
+    """Returns how many positions of each segment are True in `mask`, `Int[B G]`.
 
     Args:
-      mask: `Bool[B L]`.
-      segments: see `segment_sums`.
-      num_segments: see `segment_sums`.
+      mask: `Bool[B L]`, True = counts.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding.
+      num_segments: G, the highest segment id that is looked at; static. Positions of higher ids do not count.
 
     Example:
       >>> import jax.numpy as jnp
@@ -70,11 +70,12 @@ def segment_counts(
 
 
 def segment_ranks(mask: Bool[Array, "B L"], segments: Int[Array, "B L"]) -> Int[Array, "B L"]:
-    """Returns for each True position the number of True positions before it in its segment; -1 elsewhere.
+    """Returns for each True position how many True positions precede it in its segment; -1 elsewhere.
 
     Args:
       mask: `Bool[B L]`, True = counts.
-      segments: `Int[B L]`, ids from 1 in ascending runs; 0 = padding, which is ranked like a segment.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1, in ascending order; 0 =
+        padding, whose positions are ranked as if padding were a segment.
 
     Example:
       >>> import jax.numpy as jnp

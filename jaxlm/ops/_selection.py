@@ -33,17 +33,20 @@ def smallest_in_segments(
     segments: Int[Array, "B L"],
     counts: Int[Array, "B G"],
 ) -> Bool[Array, "B L"]:
-    """Returns True at the `counts[row, g - 1]` members of each segment g that come first by (key, tie).
+    """Returns `Bool[B L]`, True at the `counts[row, g - 1]` members of each segment g with the smallest keys.
 
-    The result is exactly that of sorting each segment's members by (key, tie). Shapes are static; the number
-    of passes depends on the keys.
+    Equal keys are ordered by `ties`. The result is exactly that of sorting each segment's members by (key,
+    tie). Shapes are static; the number of passes over the keys depends on the keys.
 
     Args:
-      keys: `UInt32[B L]`, compared first.
-      ties: `Int[B L]`, not negative, distinct within a segment: orders equal keys.
-      members: `Bool[B L]`, True = may be chosen; padding never is.
-      segments: `Int[B L]`, ids from 1 to G, 0 = padding; positions with other ids are not chosen.
-      counts: `Int[B G]`, how many to choose in segment g = column + 1; if it has fewer, all are chosen.
+      keys: `UInt32[B L]`; the positions with the smallest keys are chosen.
+      ties: `Int[B L]`, not negative and distinct within a segment: of equal keys the one with the smaller tie
+        comes first.
+      members: `Bool[B L]`, True = may be chosen; padding is never chosen.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1 to G; 0 = padding.
+        Positions with other numbers are not chosen.
+      counts: `Int[B G]`, how many members are chosen in segment g, which is column g - 1. If the segment has
+        fewer members, all of them are chosen.
 
     Example:
       >>> import jax.numpy as jnp
@@ -76,12 +79,12 @@ def smallest_in_segments(
 def segment_maxima(
     values: UInt32[Array, "B L"], segments: Int[Array, "B L"], num_segments: int
 ) -> UInt32[Array, "B {num_segments}"]:
-    """Returns the largest of each segment's values, 0 where a row has no such segment.
+    """Returns the largest of each segment's values, `UInt32[B G]`; 0 where a row has no such segment.
 
     Args:
       values: `UInt32[B L]`.
-      segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: G, static; ids above it do not count.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding.
+      num_segments: G, the highest segment id that is looked at; static. Positions of higher ids do not count.
 
     Example:
       >>> import jax.numpy as jnp

@@ -6,11 +6,11 @@ from jaxlm.typing import Array, Float
 
 
 def apply_softcap(logits: Float[Array, "..."], softcap: float | None) -> Float[Array, "..."]:
-    """Returns `c tanh(logits / c)`, which lies in (-c, c), or the logits themselves without a cap.
+    """Returns `c tanh(logits / c)` with c the soft cap, which bounds the logits to (-c, c).
 
     Args:
       logits: `Float[...]`.
-      softcap: c, or None.
+      softcap: c, a positive number; None: the logits are returned unchanged.
 
     Example:
       >>> import jax.numpy as jnp

@@ -9,16 +9,17 @@ from jaxlm.typing import Array, Float
 def split(inputs: Float[Array, "..."], sizes: tuple[int, ...], axis: int) -> tuple[Float[Array, "..."], ...]:
     """Returns consecutive parts of an axis.
 
-    Here the gradients of the parts are concatenated. JAX's gradient of a slice is a zero-padded array, and it
-    adds one for each part, which took longer than attention itself on a CPU.
+    It is meant for arrays whose gradient is taken: here the gradients of the parts are concatenated. JAX's
+    gradient of a slice is a zero-padded array, one for each part, and adding these took longer than attention
+    itself on a CPU.
 
     Args:
-      inputs: an array.
-      sizes: the sizes of the parts; they sum up to the axis.
+      inputs: an array of any shape.
+      sizes: the sizes of the parts; they sum up to the size of the axis.
       axis: the axis that is divided.
 
     Returns:
-      An array for each size.
+      A tuple of arrays, one for each size.
 
     Raises:
       ValueError: if the sizes do not sum up to the axis.

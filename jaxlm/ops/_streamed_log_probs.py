@@ -25,17 +25,19 @@ def streamed_log_probs(
 ) -> Float[Array, " M"]:
     """Returns log p(target) in nats at each position, from the head's features and its output kernel.
 
-    It is a variant of `token_log_probs` for scoring. It computes the logits of `ids` ids at a time, few
-    enough for a CPU's cache, so that it can process many positions at once and read the kernel only once.
-    As in an online softmax, it carries the maximum logit and the sum of exponentials over the parts.
+    It is a variant of `token_log_probs` for scoring. It computes the logits of `ids` vocabulary entries at a
+    time, few enough for a CPU's cache, so that it can process many positions at once and read the kernel only
+    once. As in an online softmax, it carries the maximum logit and the sum of exponentials from one part of
+    the vocabulary to the next.
 
     Args:
-      features: `Float[M D]`; the product has their dtype and accumulates in float32.
-      kernel: `Float[V D]`.
-      bias: `Float[V]` or None.
-      targets: `Int[M]` ids in [0, V); an id of V or more gives NaN.
-      ids: how many ids at a time; it changes the result by rounding alone.
-      softcap: bound of the logits, or None; see `apply_softcap`.
+      features: `Float[M D]`, the features that are multiplied with the output kernel; the product has their
+        dtype and accumulates in float32.
+      kernel: `Float[V D]` output kernel.
+      bias: `Float[V]`, added to the logits; None: nothing is added.
+      targets: `Int[M]` ids in [0, V), one for each position; an id of V or more gives NaN.
+      ids: how many vocabulary entries are computed at a time; it changes the result by rounding alone.
+      softcap: the logits become `softcap * tanh(logits / softcap)`; None: they stay as they are.
 
     Returns:
       `Float32[M]`, 0 or less.

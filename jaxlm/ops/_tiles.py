@@ -18,15 +18,16 @@ def map_counted_tiles(
 ) -> Any:
     """Returns `one_tile` applied to the first `count` rows; rows beyond the last tile are zeros.
 
-    `count` is known at run time only, and tiles beyond it are not computed. The last tile may include some
-    rows beyond `count`.
+    A tile is a group of rows that is computed at once. `count` is known at run time only, and tiles beyond it
+    are not computed. The last tile may include some rows beyond `count`.
 
     Args:
-      one_tile: from the rows of a tile to a pytree of arrays with a row for each of them.
-      arrays: all with the same number of rows.
-      count: how many rows are needed.
+      one_tile: a function from the rows of a tile to a pytree of arrays, with one row for each row of the
+        tile.
+      arrays: the arrays whose rows `one_tile` gets, all with the same number of rows.
+      count: how many rows are needed, from the first one on.
       tiles: sizes of tiles, from large to small, each a multiple of the next: as many tiles of the first size
-        as fit (or nearly fit), then of the next size.
+        are used as fit (or nearly fit), then tiles of the next size.
 
     Example:
       >>> import jax.numpy as jnp

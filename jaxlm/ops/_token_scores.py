@@ -16,21 +16,22 @@ from jaxlm.typing import Array, Float, Int
 
 
 class TokenScores(NamedTuple):
-    """The scores of predictions from which metrics are computed.
+    """The scores of M predictions, each a distribution over V ids, from which metrics are computed.
 
     Attributes:
       log_probs: `Float32[M]`, log p(target) in nats.
-      ranks: `Int32[M]`, how many ids are more likely than the target, 0 for the most likely; of equally
-        likely ids, the lower one ranks first.
+      ranks: `Int32[M]`, how many ids come before the target if ids are sorted by falling probability; 0 if
+        the target is the most likely id. Of equally likely ids the lower one comes first.
       confidence: `Float32[M]`, the probability of the most likely id, in [1/V, 1].
-      entropy: `Float32[M]`, of the distribution, in nats.
+      entropy: `Float32[M]`, the entropy of the distribution in nats.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.ops import TokenScores
       >>> zeros = jnp.zeros(2)
-      >>> TokenScores(zeros, jnp.array([0, 3]), zeros, zeros).ranks.tolist()
-      [0, 3]
+      >>> scores = TokenScores(zeros, jnp.array([0, 3]), zeros, zeros)
+      >>> (scores.ranks < 2).tolist()  # whether each target is among the two most likely ids
+      [True, False]
     """
 
     log_probs: Float[Array, " M"]
@@ -48,22 +49,23 @@ def token_scores(
     softcap: float | None = None,
     tile: int = 1024,
 ) -> TokenScores:
-    """Returns log-probability and rank of each target, and confidence and entropy of its prediction.
+    """Returns the log-probability and rank of each target, and its prediction's confidence and entropy.
 
     The predictions are `softmax(features @ kernel.T + bias)`, computed in float32 for `tile` positions at a
-    time. The log-probabilities are those of `token_log_probs`; a target is among the top k if its rank is
-    below k.
+    time. The log-probabilities are those of `token_log_probs`. A target is among the k most likely ids if its
+    rank is below k.
 
     Args:
-      features: `Float[M D]`; the product has their dtype and accumulates in float32.
-      kernel: `Float[V D]`.
-      bias: `Float[V]` or None.
-      targets: `Int[M]` ids in [0, V); an id of V or more has log-probability NaN.
-      softcap: bound of the logits, or None; see `apply_softcap`.
-      tile: positions at a time; it does not change the result.
+      features: `Float[M D]`, the features that are multiplied with the output kernel; the product has their
+        dtype and accumulates in float32.
+      kernel: `Float[V D]` output kernel.
+      bias: `Float[V]`, added to the logits; None: nothing is added.
+      targets: `Int[M]` ids in [0, V), one for each position; an id of V or more has log-probability NaN.
+      softcap: the logits become `softcap * tanh(logits / softcap)`; None: they stay as they are.
+      tile: how many positions are computed at a time. It does not change the result.
 
     Returns:
-      `TokenScores`.
+      `TokenScores`, one score of each sort for each position.
 
     Raises:
       ValueError: if `tile` is not positive.
@@ -85,11 +87,11 @@ def token_scores(
 
 
 def logit_scores(logits: Float[Array, "M V"], targets: Int[Array, " M"]) -> TokenScores:
-    """Returns the scores of `token_scores` for given logits.
+    """Returns the scores of `token_scores` for logits that are given instead of features and a kernel.
 
     Args:
       logits: `Float[M V]`.
-      targets: `Int[M]` ids in [0, V).
+      targets: `Int[M]` ids in [0, V), one for each row of logits.
 
     Example:
       >>> import jax.numpy as jnp

@@ -16,19 +16,20 @@ COUNTED_AT_ONCE = 1 << 22
 def unigram_log_probs(
     cache: data.TokenCache, forbidden: np.ndarray, *, unless_seen: bool = False
 ) -> np.ndarray:
-    """Returns the unigram log-probabilities of a split, add-one smoothed, in nats.
+    """Returns the log-probabilities in nats of the ids' frequencies in a split, add-one smoothed.
 
-    `p(v) = (n(v) + 1) / sum_u (n(u) + 1)` over the ids that can be a target.
+    `p(v) = (n(v) + 1) / sum_u (n(u) + 1)`, where n counts the occurrences of an id in the split and u runs
+    over the ids that can be a target.
 
     Args:
-      cache: the training split.
-      forbidden: `Bool[V]`, True for ids that are never a target; they get probability 0 and log-probability
+      cache: the encoded records of the training split.
+      forbidden: `Bool[V]`, True = ids that are never a target; they get probability 0 and log-probability
         -inf.
-      unless_seen: whether forbidden ids that occur in the split are targets after all, as the token that
-        closes a document is for a causal model.
+      unless_seen: whether forbidden ids that occur in the split are targets after all. For a causal model,
+        this is so for the token that closes a document.
 
     Returns:
-      `Float32[V]`.
+      `Float32[V]`, log-probabilities in nats.
     """
     counts = np.zeros(len(forbidden), np.int64)
     for first in range(0, cache.num_tokens, COUNTED_AT_ONCE):
@@ -37,7 +38,7 @@ def unigram_log_probs(
 
 
 def log_frequencies(counts: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
-    """Returns log-probabilities from counts, add-one smoothed; -inf for forbidden ids.
+    """Returns log-probabilities in nats from counts of ids, add-one smoothed; -inf for forbidden ids.
 
     Example:
       >>> import numpy as np
@@ -51,12 +52,12 @@ def log_frequencies(counts: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
 
 
 def summarize(totals: Mapping[str, Any], *, num_bytes: int | None = None) -> Evaluation | None:
-    """Returns the means of a split's sums; None where nothing was scored.
+    """Returns the means of a split's sums for a language model; None if nothing was scored.
 
     Args:
-      totals: the sums of an evaluation over the split: those of `token_metrics`, or fewer; scores that they
-        do not give are NaN.
-      num_bytes: size of the original text, if all of it was scored; None: no bits per byte.
+      totals: the sums of an evaluation over the split, as `token_metrics` names them. Some may be missing;
+        scores that depend on missing sums are NaN.
+      num_bytes: size of the original text in bytes, if all of it was scored; None: the bits per byte are NaN.
 
     Example:
       >>> import numpy as np
@@ -111,11 +112,11 @@ def _plain(totals: Mapping[str, Any]) -> Evaluation | None:
 def summarize_sequences(
     totals: Mapping[str, Any], *, baseline_loss: float = math.nan
 ) -> SequenceEvaluation | None:
-    """Returns the means of a split's sums for a model of sequences; None where nothing was scored.
+    """Returns the means of a split's sums for a classifier or a regression; None if nothing was scored.
 
     Args:
-      totals: the sums of `class_evaluation` or `value_loss` over the split.
-      baseline_loss: see `baseline_loss`.
+      totals: the sums of `class_evaluation` or `value_loss` over the split, by name.
+      baseline_loss: the loss of a constant prediction, which is reported with the scores.
 
     Example:
       >>> from jaxlm.training import summarize_sequences

@@ -18,18 +18,22 @@ The mean loss is `loss_sum / weight`, divided only after micro-batches and devic
 
 
 class LossInputs(NamedTuple):
-    """What an objective makes of a batch: the model's inputs, and the targets of its head.
+    """What an objective prepares from a batch: the inputs of the model and the targets of its head.
 
     Attributes:
-      tokens: `Int[B L]` the ids that the model reads.
-      targets: what the loss compares with: `Int[M]` ids, or whatever the objective predicts.
-      weights: a float for each target. The mean loss is the sum of the losses times their weights, divided
+      tokens: `Int[B L]`, the ids that the model reads.
+      targets: the values that the loss compares predictions with: `Int[M]` ids, or whatever the objective
+        predicts.
+      weights: one float for each target. The mean loss is the sum of the losses times their weights, divided
         by the sum of the weights; a target of weight 0 does not count, whatever its value.
-      indices: `Int[M]` the positions that predict, flat in `B * L`. M is static, an upper bound; rows beyond
-        the last position have weight 0. None: every position, in order.
-      fractions: for each target, the share of its example that was to be corrupted; None without noise.
-      overflow: how many targets were dropped because M was too small; None: none.
-      read: the record that the model is called with; None: `tokens` with the batch's segments and positions.
+      indices: `Int[M]`, the positions that predict, as indices into the `B * L` flattened positions. M is
+        static, an upper bound; entries beyond the last predicting position have weight 0. None: every
+        position predicts, in order.
+      fractions: one float in [0, 1] for each target, the share of its example that was to be corrupted. None:
+        there is no noise, or in an evaluation all examples have the same share.
+      overflow: how many targets were dropped because M was too small; None: no target was dropped.
+      read: the `models.Inputs` that the model is called with; None: they are made of `tokens` and of the
+        batch's segments and positions.
     """
 
     tokens: Int[Array, "B L"]
@@ -44,7 +48,7 @@ class LossInputs(NamedTuple):
         """Returns `read`, which `loss_function` fills in before the head is called.
 
         Raises:
-          AssertionError: if it is None.
+          AssertionError: if `read` is None.
         """
         if self.read is None:
             raise AssertionError("the inputs of a head say what the model read: got read=None")
@@ -55,10 +59,10 @@ class HeadCall(NamedTuple):
     """The body's output for a batch, and the means to call the model's head on it.
 
     Attributes:
-      hidden: `Output.hidden` of the model's call.
-      apply_fn: `model.apply`.
-      params: the model's parameters, which the loss is differentiated by.
-      rngs: a key "dropout"; empty in an evaluation.
+      hidden: the `Output.hidden` that the model's body computed.
+      apply_fn: `model.apply`, by which methods of the head are called.
+      params: the model's parameters, for which the loss is differentiated.
+      rngs: PRNG keys by name: a key "dropout" in training; empty in an evaluation.
     """
 
     hidden: Float[Array, "..."]
@@ -70,9 +74,9 @@ class HeadCall(NamedTuple):
         """Returns the result of a method of the model, called with its parameters.
 
         Args:
-          method: its name, such as "logits".
-          arguments: of the method.
-          options: of the method, by name; `rngs` among them.
+          method: the name of the method, such as "logits".
+          arguments: positional arguments of the method.
+          options: arguments of the method by name, which may include `rngs`.
         """
         return self.apply_fn({"params": self.params}, *arguments, method=method, **options)
 
@@ -90,15 +94,17 @@ def loss_function(
 ) -> LossFunction:
     """Returns the loss that a training step differentiates and an evaluation adds up.
 
-    It returns sums, not means: those of micro-batches and devices add up to those of the whole batch.
+    The loss is returned as sums, not as means: the sums of micro-batches and devices add up to the sums of
+    the whole batch.
 
     Args:
-      prepare: `prepare(rng, batch, step) -> LossInputs`.
-      head_sums: `head_sums(head: HeadCall, inputs: LossInputs)` returns sums by name: `loss_sum`, the sum of
-        the losses times their weights; and any others. `weight` defaults to the sum of the weights.
-      deterministic: whether it is of an evaluation, without dropout.
-      splits_dropout: whether the dropout key is split into one for the body and one for the head; else the
-        body uses it as it is, and the head a child of it.
+      prepare: a function `prepare(rng, batch, step) -> LossInputs`.
+      head_sums: a function: `head_sums(head: HeadCall, inputs: LossInputs)` returns a mapping of sums by
+        name. It has `loss_sum`, the sum of the losses times their weights, and may have any others. If it has
+        no `weight`, the sum of the weights is taken.
+      deterministic: whether the loss is that of an evaluation, without dropout.
+      splits_dropout: whether the dropout key is split into one key for the body and one for the head. If not,
+        the body uses the key itself and the head a child of it.
 
     Returns:
       `loss(apply_fn, params, batch, rngs, step=0) -> (loss_sum, weight, metrics)`. `apply_fn` is
@@ -135,7 +141,7 @@ def loss_function(
 
 
 def named_rng(rng: Key[Array, ""], name: str) -> Key[Array, ""]:
-    """Returns the child of a key for one purpose, by name; a new purpose changes no draw of the others.
+    """Returns the child of a PRNG key for a purpose that a name tells; children of other names stay the same.
 
     Example:
       >>> import jax

@@ -12,10 +12,10 @@ class LossConfig:
     """Label smoothing and z-loss of a language model's training loss; evaluations have neither.
 
     Attributes:
-      label_smoothing: a in `(1 - a) * nll + a * mean over the vocabulary of -log p`. "fraction": a is, for
-        each position, the share of its example that was to be corrupted.
-      z_loss: c of the added term `c * (log of the softmax's denominator)^2`, which keeps logits from
-        drifting.
+      label_smoothing: a in `(1 - a) * nll + a * mean over the vocabulary of -log p`, a number in [0, 1).
+        "fraction": for each position, a is the share of its example that was to be corrupted.
+      z_loss: c in the added term `c * (log of the softmax's denominator)^2`, which keeps logits from
+        drifting; 0: the term is not added.
 
     Raises:
       ConfigError: if a value is out of range.

@@ -8,7 +8,12 @@ from jaxlm.training.losses._loss_config import LossConfig
 
 
 class Split(NamedTuple):
-    """A split of the corpus: its records, and the plan that packs them into rows."""
+    """A split of the corpus (train, validation or test): records, and the plan that packs them into rows.
+
+    Attributes:
+      cache: the encoded records.
+      plan: which pieces of which records each row consists of.
+    """
 
     cache: data.TokenCache
     plan: data.PackingPlan
@@ -27,20 +32,23 @@ class PositionOptions(TypedDict):
 
 
 class Setting(NamedTuple):
-    """What an objective knows on the host before a step is compiled: `Objective.plan` is given it.
+    """What an objective knows on the host before a step is compiled; `Objective.plan` is given it.
 
     Attributes:
-      config: of the model, with a known `vocab_size`.
-      tokenizer: that the records were encoded with.
-      splits: the packed records. Labels come from the first split; static sizes hold for all of them.
-      rows: rows of a micro-batch on one device.
-      head: of a model of sequences; None: a language model.
-      num_segments: the most segments that a row holds.
-      input_noise: corrupts what the model reads; its rate is known. None: clean.
-      target_noise: corrupts the targets; None: clean.
-      spans: of an encoder-decoder: how much of each text is removed for the decoder to predict.
-      loss: label smoothing and z-loss.
-      is_evaluation: whether this is an evaluation: no dropout, and sums by `Objective.evaluation`.
+      config: the config of the transformer, with a known `vocab_size`.
+      tokenizer: the tokenizer that the records were encoded with.
+      splits: the packed records of one or several splits. Labels come from the first split; static sizes hold
+        for all splits.
+      rows: number of rows of a micro-batch on one device.
+      head: the config of the head of a classifier or a regression; None: the model is a language model.
+      num_segments: the most segments (texts) that are packed into one row.
+      input_noise: the noise that corrupts what the model reads; its rate is known. None: the model reads
+        clean tokens.
+      target_noise: the noise that corrupts the targets; None: the targets are clean.
+      spans: for an encoder-decoder, which share of each text is removed for the decoder to predict.
+      loss: label smoothing and z-loss of the training loss.
+      is_evaluation: whether the setting is that of an evaluation: there is no dropout, and
+        `Objective.evaluation` computes the sums.
     """
 
     config: models.TransformerConfig
@@ -57,24 +65,24 @@ class Setting(NamedTuple):
 
     @property
     def positions(self) -> PositionOptions:
-        """How the positions that the model reads are made, see `position_options`."""
+        """The options of a loss that say how positions are computed, see `position_options`."""
         return position_options(self.config)
 
     def required_head(self) -> models.HeadConfig:
-        """Returns `head`.
+        """Returns `head`, which a classifier or a regression has.
 
         Raises:
-          ConfigError: if there is none, as for a language model.
+          ConfigError: if `head` is None, as it is for a language model.
         """
         if self.head is None:
             raise ConfigError("a model of labels has a HeadConfig: got head=None")
         return self.head
 
     def noise(self, config: corruption.NoiseConfig | None) -> corruption.Noise | None:
-        """Returns the noise of a config, for this model and tokenizer; None where it corrupts nothing.
+        """Returns a config's noise for this model and tokenizer; None if it corrupts nothing.
 
-        Special tokens are neither corrupted nor drawn as replacements. [NEXT] is corrupted only where
-        positions come from the corrupted ids: clean positions would reveal it.
+        Special tokens are neither corrupted nor drawn as replacements. [NEXT], which ends an instruction, is
+        corrupted only if positions are computed from the corrupted ids: clean positions would reveal it.
         """
         if config is None or (config.schedule == "constant" and not config.rate):
             return None
@@ -98,10 +106,11 @@ def model_noise(
 
 
 def position_options(config: models.TransformerConfig) -> PositionOptions:
-    """Returns the options of a loss that say how the model's positions are made.
+    """Returns the options of a loss that say how the positions that the model reads are computed.
 
     Args:
-      config: of the model; only instruction positions have a `next_id` and may come from corrupted ids.
+      config: the config of the transformer. Only instruction positions have a `next_id` and may be computed
+        from corrupted ids.
 
     Example:
       >>> from jaxlm import models

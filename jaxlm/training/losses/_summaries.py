@@ -20,12 +20,12 @@ from jaxlm.training.losses._setting import Setting
 def token_summary(
     setting: Setting, *, train: data.TokenCache | None = None, is_whole: bool = True
 ) -> Callable[[Mapping[str, Any]], Evaluation | None]:
-    """Returns the function from a split's sums to the scores of a language model.
+    """Returns a function from the sums of a split to the scores of a language model.
 
     Args:
-      setting: of the evaluation; the split is its only one.
+      setting: the setting of the evaluation, which has one split.
       train: the training split, which is not used here.
-      is_whole: whether all rows of the split are scored, uncorrupted; bits per byte are only given then.
+      is_whole: whether all rows of the split are scored, uncorrupted; only then are bits per byte computed.
     """
     del train
     cache, plan = setting.splits[0]
@@ -38,11 +38,11 @@ def token_summary(
 def label_summary(
     setting: Setting, *, train: data.TokenCache | None = None, is_whole: bool = True
 ) -> Callable[[Mapping[str, Any]], SequenceEvaluation | None]:
-    """Returns the function from a split's sums to the scores of a classifier or a regression.
+    """Returns a function from the sums of a split to the scores of a classifier or a regression.
 
     Args:
-      setting: of the evaluation; the split is its only one.
-      train: the training split, whose labels give the baseline; None: no baseline.
+      setting: the setting of the evaluation, which has one split.
+      train: the training split, whose labels give the baseline; None: there is no baseline.
       is_whole: not used here.
     """
     del is_whole

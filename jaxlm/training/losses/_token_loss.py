@@ -27,16 +27,16 @@ Smoothing = float | Literal["fraction"]
 def token_loss(
     head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
 ) -> dict[str, Array]:
-    """Returns the sums of a training loss: `loss_sum` in nats, and `correct`.
+    """Returns the sums of a language model's training loss: `loss_sum` in nats, and `correct`, a count.
 
-    The head is applied only to the positions that predict, in tiles, so that no array of all positions times
-    the vocabulary exists.
+    The head is applied only to the positions that predict, and to `tile` of them at a time, so that there is
+    never an array of all positions times the vocabulary.
 
     Args:
-      head: of a language model.
-      inputs: their targets are token ids.
-      config: label smoothing and z-loss.
-      tile: rows of logits held at once.
+      head: the body's output and the means to call a language model's head on it.
+      inputs: the prepared batch, whose targets are token ids.
+      config: label smoothing and z-loss of the training loss.
+      tile: how many positions have their logits in memory at a time.
     """
     features, parts = _features_and_projection(head, inputs)
     result = ops.tiled_cross_entropy(
@@ -57,13 +57,13 @@ def token_loss(
 def token_evaluation(
     head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
 ) -> dict[str, Array]:
-    """Returns the sums of `token_metrics`, without smoothing and z-loss.
+    """Returns the sums of `token_metrics` for a language model, without smoothing and z-loss.
 
     Args:
-      head: of a language model.
-      inputs: their targets are token ids.
-      config: not used.
-      tile: rows of logits held at once.
+      head: the body's output and the means to call a language model's head on it.
+      inputs: the prepared batch, whose targets are token ids.
+      config: not used here.
+      tile: how many positions have their logits in memory at a time.
     """
     del config
     features, parts = _features_and_projection(head, inputs)
@@ -83,21 +83,23 @@ def token_loss_function(
     deterministic: bool = False,
     log_unigrams: np.ndarray | None = None,
 ) -> LossFunction:
-    """Returns the loss of a language model: cross-entropy in nats of the prepared targets.
+    """Returns a language model's loss function: cross-entropy in nats of the prepared targets.
 
     Args:
-      prepare: `prepare(rng, batch, step) -> LossInputs`, its targets ids.
-      label_smoothing: see `LossConfig`; training only.
-      z_loss: see `LossConfig`; training only.
-      tile: rows of logits held at once.
-      deterministic: whether it is of an evaluation: no dropout, no smoothing or z-loss, and the sums of
-        `token_metrics`, by level of noise where the noise has a schedule.
-      log_unigrams: `Float[V]` unigram log-probabilities, a baseline scored at the same positions; None: no
-        baseline.
+      prepare: a function `prepare(rng, batch, step) -> LossInputs`, whose targets are ids.
+      label_smoothing: share of the target's probability that is spread evenly over all ids or classes, in
+        training only; "fraction" follows the noise, see `LossConfig`.
+      z_loss: factor of the squared log of the softmax's denominator, which is added to the loss in training
+        only.
+      tile: how many positions have their logits in memory at a time.
+      deterministic: whether the loss is that of an evaluation: it has no dropout, smoothing or z-loss, and
+        returns the sums of `token_metrics`, also by level of noise if the noise has a schedule.
+      log_unigrams: `Float[V]`, log-probabilities of the ids' frequencies from `unigram_log_probs`: a baseline
+        that is scored at the same positions. None: there is no baseline.
 
     Returns:
-      As `loss_function`; the metrics count `correct`, and with `log_unigrams` there are the sums
-      `unigram_loss_sum` and `unigram_correct`.
+      A loss function, see `loss_function`. Its metrics have the count `correct`; with `log_unigrams` also the
+      sums `unigram_loss_sum` and `unigram_correct`.
     """
     config = LossConfig(label_smoothing=label_smoothing, z_loss=z_loss)
     head_sums = partial(token_evaluation if deterministic else token_loss, config=config, tile=tile)

@@ -16,18 +16,20 @@ TOP_K, BINS, LEVELS = 5, 15, 10
 
 
 class TokenSummary(NamedTuple):
-    """Scores of token predictions.
+    """Scores of token predictions, means over all predictions of a split.
 
     Attributes:
-      nll: mean negative log-likelihood, nats.
-      perplexity: `exp(nll)`: of the mean over all predictions, never a mean of batches' perplexities.
-      accuracy: share of the targets that were the likeliest token.
-      top_k_accuracy: share of the targets among the k likeliest.
-      calibration_error: expected calibration error in [0, 1]: over bins of equal width of the confidence (the
-        likeliest token's probability), the mean distance between a bin's accuracy and its mean confidence,
-        weighted by the bin's share of the predictions.
-      weight: sum of the weights, the number of predictions where those are 1.
-      by_level: the same by level of noise, ascending; levels without predictions are left out.
+      nll: mean negative log-likelihood of the targets, in nats.
+      perplexity: `exp(nll)`, computed from the mean over all predictions, not as a mean of the batches'
+        perplexities.
+      accuracy: share of the targets that were the most likely token.
+      top_k_accuracy: share of the targets that were among the k likeliest tokens.
+      calibration_error: expected calibration error in [0, 1]. Predictions are divided into bins of equal
+        width by their confidence, the probability of the likeliest token; the error is the mean distance
+        between the accuracy and the mean confidence of a bin, weighted by the bin's share of the predictions.
+      weight: sum of the predictions' weights; the number of predictions if every weight is 1.
+      by_level: a `LevelSummary` of these scores for each level of noise, a range of the corrupted share, in
+        ascending order; levels without predictions are left out.
     """
 
     nll: float
@@ -48,21 +50,23 @@ def token_metrics(
     bins: int = BINS,
     levels: int = LEVELS,
 ) -> dict[str, Array]:
-    """Returns the sums that `summarize_tokens` divides; the sums of batches add up to those of the whole.
+    """Returns sums that `summarize_tokens` divides; the sums of batches add up to those of the whole split.
 
     Args:
-      scores: of the predictions, from `ops.token_scores`.
-      weights: `Float[M]`; rows of weight 0 do not count, whatever their scores are.
+      scores: the scores of M predictions, from `ops.token_scores`.
+      weights: `Float[M]`, the weight of each prediction; with weight 0 it does not count, whatever its scores
+        are.
       fractions: `Float[M]` in [0, 1], the share of each prediction's example that was corrupted; None: no
-        metrics by level.
+        sums by level are returned.
       top_k: k of the top-k accuracy.
-      bins: of the confidence, of equal width on [0, 1].
-      levels: of the fractions, of equal width on [0, 1].
+      bins: number of bins of the confidence, of equal width on [0, 1].
+      levels: number of levels of the fractions, of equal width on [0, 1].
 
     Returns:
-      float32 sums: `loss_sum` (nats), `weight`, `correct`, `top_k_correct`, `calibration` `[bins 3]` (weight,
-      confidence, correct), and with fractions `by_level` `[levels 4]` (weight, nats, correct, top-k correct)
-      and `level_calibration` `[levels bins 3]`. Counts are exact up to 2^24 predictions at a time.
+      float32 sums by name: `loss_sum` (nats), `weight`, `correct`, `top_k_correct`, and `calibration`
+      `[bins 3]` (weight, confidence, correct). With fractions also `by_level` `[levels 4]` (weight, nats,
+      correct, top-k correct) and `level_calibration` `[levels bins 3]`. Counts are exact up to 2^24
+      predictions at a time.
 
     Raises:
       UsageError: if `top_k`, `bins` or `levels` is not positive.
@@ -106,13 +110,13 @@ def token_metrics(
 
 
 def summarize_tokens(totals: Mapping[str, Any]) -> TokenSummary | None:
-    """Returns the means of the sums of `token_metrics`, added up over batches; None where nothing was scored.
+    """Returns means from the sums of `token_metrics`, added up over batches; None if nothing was scored.
 
     Args:
-      totals: sums by name, numbers and NumPy arrays; other names are ignored.
+      totals: the sums by name, numbers and NumPy arrays; other names are ignored.
 
     Returns:
-      `TokenSummary`, free of NaN also where bins or levels are empty.
+      `TokenSummary`, which has no NaN even if bins or levels are empty; None if the weights sum to 0.
 
     Example:
       >>> import numpy as np

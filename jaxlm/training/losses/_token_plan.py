@@ -11,20 +11,21 @@ from jaxlm.training.losses._token_loss import check_smoothing
 
 
 class TokenPlan(NamedTuple):
-    """The noises of a language model's inputs and targets, and how its positions are made.
+    """The noises of a language model's inputs and targets, and how its positions are computed.
 
     With `input_noise` the model reads corrupted tokens and predicts clean ones. With `target_noise` the loss
     compares with corrupted tokens: label noise, a regulariser in training.
 
     Attributes:
-      input_noise: corrupts what the model reads; None: clean.
-      target_noise: corrupts the targets, in training only; None: clean.
-      next_id: id that ends an instruction, for models with instruction positions; None: positions are the
-        batch's offsets.
-      positions_from: whether instruction positions come from the "clean" or from the "corrupted" ids.
-      is_evaluation: whether targets stay clean, and metrics by level of noise are left out where all examples
-        have the same level.
-      capacity: M of a masked LM: the most corrupted positions of a micro-batch on one device.
+      input_noise: the noise that corrupts what the model reads; None: the model reads clean tokens.
+      target_noise: the noise that corrupts the targets, in training only; None: the targets are clean.
+      next_id: id of the token that ends an instruction, for models with instruction positions; None:
+        positions are the indices of tokens in their segments, as the batch has them.
+      positions_from: whether instruction positions are computed from the "clean" or from the "corrupted" ids.
+      is_evaluation: whether the plan is that of an evaluation: targets stay clean, and there are no metrics
+        by level of noise if all examples have the same level.
+      capacity: M of a masked LM, the most corrupted positions of a micro-batch on one device; None: the
+        objective masks no positions.
     """
 
     input_noise: corruption.Noise | None = None
@@ -36,11 +37,12 @@ class TokenPlan(NamedTuple):
 
     @property
     def noise_of_targets(self) -> corruption.Noise | None:
-        """The noise of the targets; None where they are clean, as in every evaluation."""
+        """The noise of the targets; None if the targets stay clean, as they do in every evaluation."""
         return None if self.is_evaluation else self.target_noise
 
     def completed(self, inputs: LossInputs, batch: data.Batch) -> LossInputs:
-        """Returns the inputs with `read` filled in, and `fractions` only where examples differ in them."""
+        """Returns the inputs with `read` filled in, and without `fractions` in an evaluation at one noise
+        level."""
         noise = self.input_noise
         is_one_level = self.is_evaluation and noise is not None and noise.config.schedule == "constant"
         positions = model_positions(batch, inputs.tokens, self.next_id, self.positions_from)

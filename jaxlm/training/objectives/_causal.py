@@ -28,14 +28,16 @@ def shift_batch(
     """Returns the inputs of a causal LM for a batch: noisy tokens, and the next tokens as targets.
 
     No target crosses from a document into the next one of its row, and padding has weight 0: a document of n
-    tokens has n - 1 predictions. The two noises draw from different keys. `fractions` are those of the input
-    noise, or of the target noise where there is no input noise.
+    tokens has n - 1 predictions. The two noises draw from different keys. `fractions` are the corrupted
+    shares of the input noise; without input noise, of the target noise.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      input_noise: corrupts what the model reads, never a target.
-      target_noise: corrupts targets (special tokens excepted), never what the model reads.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      input_noise: the noise that corrupts what the model reads, never a target; None: the model reads clean
+        tokens.
+      target_noise: the noise that corrupts targets (special tokens excepted), never what the model reads;
+        None: the targets are clean.
 
     Returns:
       `LossInputs` with a target for all `M = B * L` positions, in order.
@@ -60,13 +62,13 @@ def shift_batch(
 def prepare_next(
     rng: Key[Array, ""], batch: data.Batch, step: Int[Array, ""] | int, plan: TokenPlan
 ) -> LossInputs:
-    """Returns the inputs of a causal LM for a batch: `Objective.prepare` of the causal objective.
+    """Returns a causal LM's inputs for a batch: the `Objective.prepare` of the objective "causal_lm".
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      step: batches before this one; not used.
-      plan: noises and positions.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      step: number of batches before this one; not used here.
+      plan: the noises, and how positions are computed.
     """
     del step
     shifted = shift_batch(rng, batch, input_noise=plan.input_noise, target_noise=plan.noise_of_targets)
@@ -83,19 +85,24 @@ def causal_lm_loss(
     deterministic: bool = False,
     **options: Any,
 ) -> LossFunction:
-    """Returns the loss of a causal LM: cross-entropy in nats of each next token of the same document.
+    """Returns a causal LM's loss function: cross-entropy in nats of each next token of the same document.
 
     Args:
-      input_noise: see `TokenPlan`; applied in evaluations too.
-      target_noise: see `TokenPlan`.
-      label_smoothing: see `LossConfig`; "fraction" is that of the input noise, else of the target noise.
-      next_id: see `TokenPlan`.
-      positions_from: see `TokenPlan`.
-      deterministic: see `token_loss_function`.
-      options: of `token_loss_function`: `z_loss`, `tile`, `log_unigrams`.
+      input_noise: the noise that corrupts what the model reads, in evaluations too; None: it reads clean
+        tokens.
+      target_noise: the noise that corrupts the targets, in training only; None: the targets are clean.
+      label_smoothing: share of the target's probability that is spread over the vocabulary, in training only.
+        "fraction": the share of the example that the input noise, or else the target noise, was to corrupt.
+      next_id: id of the token that ends an instruction, for a model with instruction positions; None:
+        positions are the indices of tokens in their segments.
+      positions_from: whether instruction positions are computed from the "clean" or the "corrupted" token
+        ids.
+      deterministic: whether the loss is that of an evaluation: no dropout, smoothing or z-loss, and the sums
+        of `token_metrics`.
+      options: further arguments of `token_loss_function`: `z_loss`, `tile` and `log_unigrams`.
 
     Returns:
-      The same as `token_loss_function`.
+      A loss function, see `token_loss_function`.
 
     Raises:
       ConfigError: if `label_smoothing` is "fraction" and there is no noise.

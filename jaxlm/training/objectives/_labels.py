@@ -15,12 +15,13 @@ from jaxlm.typing import Array, Bool, Int, Key
 
 
 class Examples(NamedTuple):
-    """The examples that the segments of packed rows belong to.
+    """The examples (texts of the corpus, or parts of one) that the segments of packed rows belong to.
 
     Attributes:
-      ids: `Int[B G]` example ids; 0 where a row has no such segment.
-      present: `Bool[B G]`, True where it has.
-      left_out: how many segments beyond G the rows have.
+      ids: `Int[B G]`, the example id of each segment; column g - 1 is segment g, 0 where the row has no
+        segment g.
+      present: `Bool[B G]`, True where the row has a segment of this number.
+      left_out: how many segments the rows have beyond the first G.
     """
 
     ids: Int[Array, "B G"]
@@ -35,9 +36,11 @@ class LabelPlan(NamedTuple):
       targets: by example id, `Int32[examples]` classes or `Float32[examples C]` values in the head's units.
       known: of the same shape, True where the example is labelled.
       num_segments: G, the most segments of a row; see `batch_examples`.
-      input_noise: corrupts what the model reads; None: clean.
-      next_id: see `TokenPlan`.
-      positions_from: see `TokenPlan`.
+      input_noise: the noise that corrupts what the model reads; None: the model reads clean tokens.
+      next_id: id of the token that ends an instruction, for a model with instruction positions; None:
+        positions are the indices of tokens in their segments.
+      positions_from: whether instruction positions are computed from the "clean" or the "corrupted" token
+        ids.
     """
 
     targets: np.ndarray
@@ -49,12 +52,12 @@ class LabelPlan(NamedTuple):
 
 
 def batch_examples(batch: data.Batch, num_segments: int) -> Examples:
-    """Returns which example each segment of packed rows belongs to.
+    """Returns the example that each segment of packed rows belongs to.
 
     Args:
-      batch: packed rows.
-      num_segments: G, static; a row's segments beyond it are left out and counted. No row of a plan has more
-        than `numpy.diff(plan.row_starts).max()`.
+      batch: the batch of packed rows.
+      num_segments: G, the number of segments of a row that are looked at; static. Segments beyond G are left
+        out and counted. No row of a plan has more segments than `numpy.diff(plan.row_starts).max()`.
     """
     segments = jnp.asarray(batch.segments)
     starts = ops.segment_starts(segments, num_segments)
@@ -68,14 +71,15 @@ def prepare_labels(
 ) -> LossInputs:
     """Returns the inputs of a classifier or a regression for a batch, and the label of each segment.
 
-    Each piece of a divided record counts as an example. Targets and weights are `[B G]` for classes and
-    `[B G C]` for values; fractions `[B G]` are 0 without noise; `overflow` counts segments beyond G.
+    If a record is divided among several rows, each piece counts as an example. Targets and weights are
+    `[B G]` for classes and `[B G C]` for values, with G segments in a row. The `fractions` `[B G]` are 0
+    without noise; `overflow` counts the segments beyond G.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      step: batches before this one; not used.
-      plan: the labels, the noise and positions.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      step: number of batches before this one; not used here.
+      plan: the labels, the noise, and how positions are computed.
     """
     del step
     examples = batch_examples(batch, plan.num_segments)

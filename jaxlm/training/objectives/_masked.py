@@ -25,7 +25,7 @@ class Masking(NamedTuple):
     """The noise of a masked LM and the static number of positions that it predicts.
 
     Attributes:
-      noise: which tokens are corrupted, and into what.
+      noise: which tokens are corrupted, and what they become.
       capacity: M, the most corrupted positions of a micro-batch on one device; static.
     """
 
@@ -34,18 +34,18 @@ class Masking(NamedTuple):
 
 
 def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> LossInputs:
-    """Returns the inputs of a masked LM for a batch: corrupted tokens, and the M positions to predict.
+    """Returns a masked LM's inputs for a batch: corrupted tokens, and M positions to predict.
 
     Every draw depends only on (rng, epoch, example id, offset in the example): the masks do not change with
     the batch size, the packing or the number of devices.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      masking: the noise, and M.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      masking: the noise, and the static number M of positions.
 
     Returns:
-      `LossInputs`, whose shapes depend only on the shape of `batch` and on M; `overflow` counts drawn
+      `LossInputs`, whose shapes depend only on the shape of `batch` and on M. `overflow` counts the drawn
       positions beyond M, which stay clean and are not predicted.
     """
     drawn = corruption.corrupt_batch(rng, batch, masking.noise)
@@ -68,13 +68,13 @@ def has_exact_capacity(config: corruption.NoiseConfig) -> bool:
 def prepare_masked(
     rng: Key[Array, ""], batch: data.Batch, step: Int[Array, ""] | int, plan: TokenPlan
 ) -> LossInputs:
-    """Returns the inputs of a masked LM for a batch: `Objective.prepare` of the masked objective.
+    """Returns a masked LM's inputs for a batch: the `Objective.prepare` of the objective "masked_lm".
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      step: batches before this one; not used.
-      plan: noises, capacity and positions.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      step: number of batches before this one; not used here.
+      plan: the noises, the capacity M, and how positions are computed.
 
     Raises:
       AssertionError: if the plan has no input noise or no capacity.
@@ -98,18 +98,22 @@ def masked_lm_loss(
     deterministic: bool = False,
     **options: Any,
 ) -> LossFunction:
-    """Returns the loss of a masked LM: cross-entropy in nats at the masked positions.
+    """Returns a masked LM's loss function: cross-entropy in nats at the corrupted positions.
 
     Args:
-      masking: the noise; and M, for one micro-batch on one device.
-      target_noise: see `TokenPlan`.
-      next_id: see `TokenPlan`.
-      positions_from: see `TokenPlan`.
-      deterministic: see `token_loss_function`.
-      options: of `token_loss_function`: `label_smoothing`, `z_loss`, `tile`, `log_unigrams`.
+      masking: the noise, and M for one micro-batch on one device.
+      target_noise: the noise that corrupts the targets, in training only; None: the targets are clean.
+      next_id: id of the token that ends an instruction, for a model with instruction positions; None:
+        positions are the indices of tokens in their segments.
+      positions_from: whether instruction positions are computed from the "clean" or the "corrupted" token
+        ids.
+      deterministic: whether the loss is that of an evaluation: no dropout, smoothing or z-loss, and the sums
+        of `token_metrics`.
+      options: further arguments of `token_loss_function`: `label_smoothing`, `z_loss`, `tile` and
+        `log_unigrams`.
 
     Returns:
-      The same as `token_loss_function`; `overflow` counts drawn positions beyond M.
+      A loss function, see `token_loss_function`; its `overflow` counts the drawn positions beyond M.
     """
     noise, capacity = masking
     plan = TokenPlan(noise, target_noise, next_id, positions_from, deterministic, capacity)
@@ -141,11 +145,12 @@ def make_masking(
     """Returns the masking of a split: the noise, and an M that no micro-batch of `rows` rows exceeds.
 
     Args:
-      config: how much is corrupted, and into what; its rate is known.
-      model: decides whether [NEXT] may be masked.
-      tokenizer: its special ids.
-      split: the packed records.
-      rows: rows of a micro-batch on one device.
+      config: how much is corrupted, and what tokens become. The rate of a constant schedule is known.
+      model: the config of the transformer, which decides whether [NEXT], the end of an instruction, may be
+        masked.
+      tokenizer: the tokenizer, whose special tokens are never masked.
+      split: the packed records, from which M is computed.
+      rows: number of rows of a micro-batch on one device.
 
     Raises:
       CorpusError: if nothing in the split may be masked.

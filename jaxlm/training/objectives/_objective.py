@@ -37,33 +37,37 @@ def _no_check(experiment: Any) -> None:
 class Objective:
     """A training objective: the kind of model, its inputs and targets for a batch, its loss and its metrics.
 
-    An objective of your own goes wherever a name of `OBJECTIVES` does: `Experiment(objective=...)`,
+    An objective of your own can be given wherever a name of `OBJECTIVES` can: `Experiment(objective=...)`,
     `evaluate(objective=...)`.
 
     Attributes:
-      name: its name in experiment.json; an objective of your own has a name that is not in `OBJECTIVES`.
-      kind: of the model that it trains.
-      prepare: `prepare(rng, batch, step, plan) -> LossInputs`, compiled with the step. `rng` is the run's
-        mask key, the same at every step: draw by (epoch, example id, offset), so that batch size, devices and
-        resuming change no draw. `step` counts batches; it is 0 in evaluations.
-      loss: `loss(head: HeadCall, inputs: LossInputs, config: LossConfig)` returns sums by name: `loss_sum`,
-        the sum of the losses times their weights, and any other sums.
-      evaluation: the same for evaluations, which may count more. None: `token_evaluation` where `loss` is
-        `token_loss`, else `loss`.
-      plan: `plan(setting: Setting)` returns the last argument of `prepare`, computed on the host; by default
-        the setting itself.
-      check: `check(experiment)` raises ConfigError for an experiment that contradicts the objective.
-      summary: `summary(setting, *, train, is_whole)` returns the function from the sums of a split to the
-        scores that are shown and written.
-      labels: the kind of label that it learns: "classes", "numbers", or None for no labels.
-      noise_rate: the share of tokens to corrupt where the experiment gives none. If it is above 0, corruption
+      name: the objective's name in experiment.json; an objective of your own has a name that is not in
+        `OBJECTIVES`.
+      kind: the kind of model that it trains.
+      prepare: a function `prepare(rng, batch, step, plan) -> LossInputs`, compiled with the step. `rng` is
+        the run's mask key, the same one in every step: draw by (epoch, example id, offset), so that batch
+        size, devices and resuming change no draw. `step` is the number of batches before this one, 0 in
+        evaluations.
+      loss: a function: `loss(head: HeadCall, inputs: LossInputs, config: LossConfig)` returns a mapping of
+        sums by name: `loss_sum`, the sum of the losses times their weights, and any other sums.
+      evaluation: the function that takes the place of `loss` in evaluations; it may return more sums. None:
+        `token_evaluation` if `loss` is `token_loss`, else `loss`.
+      plan: a function: `plan(setting: Setting)` returns the last argument of `prepare`, computed on the host.
+        By default it returns the setting itself.
+      check: a function: `check(experiment)` raises ConfigError if the experiment contradicts the objective.
+      summary: a function: `summary(setting, *, train, is_whole)` returns a function from the sums of a split
+        to the scores that are shown and written.
+      labels: the kind of label that is learned: "classes" or "numbers"; None: the objective learns no labels.
+      noise_rate: the share of tokens to corrupt if the experiment gives no rate. If it is above 0, corruption
         is part of the objective and evaluations corrupt too; else evaluations read clean text.
-      reads: the names of `READ_FIELDS` that it uses; the command line refuses options that it does not use.
-      reference: "module:NAME", from where it is imported when a run is opened without it; None: whoever opens
-        the run gives the objective.
+      reads: which options of an experiment the objective uses, names of `READ_FIELDS`; the command line
+        refuses the other ones.
+      reference: "module:NAME", from where the objective is imported if a run is opened and the objective is
+        not given. None: the objective must be given to open the run.
 
     Raises:
-      ConfigError: if the name is empty, the kind is no `ModelKind` or the reference is not "module:NAME".
+      ConfigError: if the name is empty, the kind is no `ModelKind` or the reference does not have the form
+        "module:NAME".
 
     Example:
       >>> from jaxlm import models
@@ -96,11 +100,12 @@ class Objective:
             raise ConfigError(f"an objective trains a ModelKind: got {self.kind!r}")
 
     def bound(self, setting: Setting, *, log_unigrams: np.ndarray | None = None) -> LossFunction:
-        """Returns the loss function for a model and its data.
+        """Returns the loss function of this objective for a model and its data.
 
         Args:
-          setting: model, tokenizer and data; `is_evaluation` chooses between `loss` and `evaluation`.
-          log_unigrams: the unigram baseline, see `token_loss_function`.
+          setting: the model, tokenizer and data; its `is_evaluation` chooses between `loss` and `evaluation`.
+          log_unigrams: `Float[V]`, log-probabilities of the ids' frequencies from `unigram_log_probs`, a
+            baseline that is scored at the same positions; None: there is no baseline.
 
         Raises:
           ValueError: if there is nothing to predict, or the setting contradicts the objective.

@@ -68,13 +68,14 @@ spans removed from a text, `classification` the class of a record and `regressio
 
 
 def as_objective(objective: Objective | str) -> Objective:
-    """Returns an objective as a record.
+    """Returns an objective as a record, from its name or from the record itself.
 
     Args:
-      objective: an `Objective`, or a name in `OBJECTIVES`.
+      objective: an `Objective`, which is returned as it is, or a name in `OBJECTIVES`, such as "causal_lm".
 
     Raises:
-      ConfigError: if no objective has that name, or the record has the name of another one in `OBJECTIVES`.
+      ConfigError: if no objective has this name, or the given record has the name of a different one in
+        `OBJECTIVES`.
 
     Example:
       >>> from jaxlm.training import as_objective
@@ -131,5 +132,8 @@ def named_objective(
 
 
 def objective_of(kind: models.ModelKind) -> Objective | None:
-    """Returns the objective in `OBJECTIVES` that trains a kind of model; None where none does."""
+    """Returns the objective of jaxlm that trains a kind of model; None if no objective trains this kind.
+
+    `OBJECTIVES` has one objective for each of masked and causal LMs, encoder-decoders, classifiers and
+    regressions, and none for a body without a head, for joint models or for a kind of your own."""
     return next((objective for objective in OBJECTIVES.values() if objective.kind == kind), None)

@@ -29,15 +29,15 @@ from jaxlm.typing import Array, Float, Int
 
 
 def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
-    """Returns the sums of a classifier's loss: cross-entropy in nats of each example's class, and `correct`.
+    """Returns the sums of a classifier's loss: cross-entropy in nats (`loss_sum`), and `correct`, a count.
 
     With `C` classes and smoothing `a`, an example's loss is `-(1 - a) log p[class] - a mean_c log p[c]`: the
     target puts `1 - a` on the true class and spreads `a` evenly over all classes.
 
     Args:
-      head: of a classifier.
-      inputs: their targets are classes.
-      config: label smoothing.
+      head: the body's output and the means to call a classifier's head on it.
+      inputs: the prepared batch, whose targets are class numbers.
+      config: the label smoothing; a classifier has no z-loss.
     """
     logits, counts = _logits(head, inputs), inputs.weights > 0
     smoothing = resolved_smoothing(config, inputs)
@@ -49,12 +49,12 @@ def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
 
 
 def class_evaluation(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
-    """Returns the sums of `class_loss` and `confusion`, `Int[C C]`: rows are classes, columns predictions.
+    """Returns the sums of `class_loss`, and `confusion`, `Int[C C]`: rows are classes, columns predictions.
 
     Args:
-      head: of a classifier.
-      inputs: their targets are classes.
-      config: label smoothing.
+      head: the body's output and the means to call a classifier's head on it.
+      inputs: the prepared batch, whose targets are class numbers.
+      config: the label smoothing; evaluations are called with 0.
     """
     logits = _logits(head, inputs)
     table = jnp.zeros((logits.shape[-1], logits.shape[-1]), jnp.int32)
@@ -63,14 +63,15 @@ def class_evaluation(head: HeadCall, inputs: LossInputs, config: LossConfig) -> 
 
 
 def value_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
-    """Returns the sums of a regression's loss: the squared error of each value in the head's units.
+    """Returns the sums of a regression's loss: squared errors of the values, in the head's units.
 
-    `squared_error` and `absolute_error` are sums in the labels' own units.
+    In these units a label is `(label - center) / scale`. The other sums, `squared_error` and
+    `absolute_error`, are in the labels' own units.
 
     Args:
-      head: of a regression.
-      inputs: their targets are values.
-      config: not used.
+      head: the body's output and the means to call a regression's head on it.
+      inputs: the prepared batch, whose targets are the values to predict.
+      config: not used here.
 
     Raises:
       CorpusError: if the head's number of outputs is not the number of labels of an example.
@@ -90,7 +91,7 @@ def value_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
 
 
 def sequence_outputs(head: HeadCall, inputs: LossInputs) -> models.StandardizedOutputs:
-    """Returns the outputs of a sequence head for each segment of a batch, before center and scale."""
+    """Returns a sequence head's outputs for each segment of a batch, before scale and center are applied."""
     return head(
         "standardized_outputs",
         head.hidden,
@@ -109,14 +110,18 @@ def classification_loss(
     deterministic: bool = False,
     **options: Any,
 ) -> LossFunction:
-    """Returns the loss of a classifier, see `class_loss`; `weight` is the number of examples.
+    """Returns a classifier's loss function, see `class_loss`; `weight` is the number of labelled examples.
 
     Args:
-      labels: the class of each example by its id, from 0; below 0 or NaN: unlabelled, of weight 0.
-      num_segments: G, the most segments of a row; see `batch_examples`.
-      label_smoothing: see `LossConfig`; training only.
-      deterministic: whether it is of an evaluation: no dropout and no smoothing; input noise stays.
-      options: of `LabelPlan`: `input_noise`, `next_id`, `positions_from`.
+      labels: the class of each example, from 0, at the index of its example id. Below 0 or NaN: the example
+        is unlabelled and has weight 0.
+      num_segments: G, the most segments (texts) in a row; static. Segments beyond G are left out and counted.
+      label_smoothing: share of the target's probability that is spread over all classes, in training only;
+        "fraction": for each example, the share of it that the input noise was to corrupt.
+      deterministic: whether the loss is that of an evaluation: no dropout and no smoothing. The input noise
+        stays.
+      options: `input_noise`, the noise that corrupts what the model reads, and `next_id` and
+        `positions_from`, which say how instruction positions are computed (see `TokenPlan`).
 
     Raises:
       CorpusError: if the labels are not classes.
@@ -144,16 +149,18 @@ def regression_loss(
     deterministic: bool = False,
     **options: Any,
 ) -> LossFunction:
-    """Returns the loss of a regression, see `value_loss`; `weight` is the number of labelled values.
+    """Returns a regression's loss function, see `value_loss`; `weight` is the number of labelled values.
 
     Args:
-      labels: the value or the C values of each example by its id; NaN: unlabelled, of weight 0.
-      num_segments: G, the most segments of a row; see `batch_examples`.
-      center: see `HeadConfig.center`.
-      scale: see `HeadConfig.scale`; with the labels' standard deviation, losses and learning rates are
-        comparable between data sets.
-      deterministic: whether it is of an evaluation: no dropout; input noise stays.
-      options: of `LabelPlan`: `input_noise`, `next_id`, `positions_from`.
+      labels: the value, or the C values, of each example, at the index of its example id. NaN: the value is
+        unlabelled and has weight 0.
+      num_segments: G, the most segments (texts) in a row; static. Segments beyond G are left out and counted.
+      center: the label at which the head's output is 0, such as the mean of the labels.
+      scale: how much the label grows if the head's output grows by 1. If it is the labels' standard
+        deviation, losses and learning rates are comparable between data sets.
+      deterministic: whether the loss is that of an evaluation: no dropout. The input noise stays.
+      options: `input_noise`, the noise that corrupts what the model reads, and `next_id` and
+        `positions_from`, which say how instruction positions are computed (see `TokenPlan`).
 
     Raises:
       CorpusError: if the labels are misshapen or infinite.
@@ -176,9 +183,9 @@ def smoothed_cross_entropy(
     """Returns `-(1 - a) log p[target] - a mean_c log p[c]` in nats, with smoothing `a`.
 
     Args:
-      logits: `Float[... C]`.
-      targets: `Int[...]` classes.
-      smoothing: one number for all rows, or one for each.
+      logits: `Float[... C]`, the logits of C classes in each row.
+      targets: `Int[...]`, the class of each row of logits.
+      smoothing: a in [0, 1], one number for all rows or one for each row.
 
     Example:
       >>> import jax.numpy as jnp

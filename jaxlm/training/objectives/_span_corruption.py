@@ -17,14 +17,15 @@ class SpanPlan(NamedTuple):
     """The plan of span corruption: what is removed from a text, and the form of the decoder's text.
 
     Attributes:
-      rate: share of a text's tokens that is removed.
+      rate: the share of a text's tokens that is removed.
       mean_span: mean length of the removed spans, in tokens.
-      sentinel_ids: ids that stand in the place of the spans, in order.
-      forbidden: `Bool[V]`, True for ids that are never removed.
-      start_id: the first token that the decoder reads.
-      end_id: the last token of the decoder's text; None: it has no end token.
-      target_length: positions of a row of the decoder. Spans beyond it stay in the text and are counted as
-        overflow.
+      sentinel_ids: ids of the special tokens (sentinels) that stand in the place of removed spans, in the
+        order of their use.
+      forbidden: `Bool[V]`, True = ids that are never removed.
+      start_id: id of the first token that the decoder reads.
+      end_id: id of the last token of the decoder's text; None: the text has no end token.
+      target_length: number of positions in a row of the decoder. Spans that do not fit stay in the text and
+        are counted as overflow.
     """
 
     rate: float
@@ -39,18 +40,19 @@ class SpanPlan(NamedTuple):
 def prepare_spans(
     rng: Key[Array, ""], batch: data.Batch, step: Int[Array, ""] | int, plan: SpanPlan
 ) -> LossInputs:
-    """Returns the inputs of an encoder and a decoder for a batch, and the decoder's targets.
+    """Returns an encoder-decoder's inputs for a batch, and the decoder's targets.
 
-    The encoder reads each text with a sentinel in the place of every span; the decoder predicts each sentinel
-    followed by the tokens of its span, then an end token. Both sides are packed, and each segment of the
-    decoder attends to the encoder's segment of the same number. `corruption.corrupt_spans` draws the spans by
-    (rng, epoch, example); `overflow` counts spans and ends for which no sentinel or no position was left.
+    The encoder reads each text with a special token, a sentinel, in the place of every removed span. The
+    decoder predicts each sentinel followed by the tokens of its span, and an end token. Texts are packed into
+    rows on both sides, and each segment (text) of the decoder attends to the encoder's segment of the same
+    number. `corruption.corrupt_spans` draws the spans by (rng, epoch, example); `overflow` counts the spans
+    and end tokens for which no sentinel or no position was left.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      step: batches before this one; not used.
-      plan: how much is removed.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      step: number of batches before this one; not used here.
+      plan: which share of a text is removed, and the decoder's special tokens.
 
     References:
       Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
@@ -73,11 +75,11 @@ def prepare_spans(
 
 
 def span_corruption_loss(spans: SpanPlan, **options: Any) -> LossFunction:
-    """Returns the loss of span corruption: cross-entropy in nats of the decoder's targets.
+    """Returns the loss function of span corruption: cross-entropy in nats of the decoder's targets.
 
     Args:
-      spans: how much is removed.
-      options: of `token_loss_function`.
+      spans: which share of a text is removed, and in how long spans.
+      options: further arguments of `token_loss_function`, such as `z_loss`.
     """
     return token_loss_function(partial(prepare_spans, plan=spans), **options)
 
@@ -110,9 +112,9 @@ def corrupt_span_batch(rng: Key[Array, ""], batch: data.Batch, spans: SpanPlan) 
     """Returns a batch with spans replaced by sentinels, and the decoder's targets.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      spans: how much is removed.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      spans: which share of a text is removed, and in how long spans.
     """
     tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
     return corruption.corrupt_spans(
@@ -135,9 +137,10 @@ def shift_right(targets: Int[Array, "B L"], segments: Int[Array, "B L"], start_i
     """Returns the decoder's inputs: in each segment the start token, then all targets but the last.
 
     Args:
-      targets: `Int[B L]` what the decoder predicts.
-      segments: `Int[B L]` ids from 1 in contiguous runs, 0 = padding.
-      start_id: the start token.
+      targets: `Int[B L]`, the ids that the decoder predicts.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
+        positions are contiguous.
+      start_id: id of the start token.
 
     Example:
       >>> import jax.numpy as jnp
@@ -151,15 +154,16 @@ def shift_right(targets: Int[Array, "B L"], segments: Int[Array, "B L"], start_i
 
 
 def target_capacity(plan: data.PackingPlan, rate: float, mean_span: float) -> int:
-    """Returns the most tokens that the decoder's texts of a row need, unless a special token divides a span.
+    """Returns the most tokens that the decoder's texts of one row need under span corruption.
 
-    Of a piece of n tokens, h = max(1, round(rate * n)) are removed in max(1, round(h / mean_span)) spans; the
-    decoder's text has these h tokens, a sentinel for each span and an end token.
+    Of a piece of text with n tokens, h = max(1, round(rate * n)) are removed in max(1, round(h / mean_span))
+    spans. The decoder's text has these h tokens, a sentinel for each span, and an end token. If a special
+    token divides a span in two, one more sentinel is needed, which is not counted here.
 
     Args:
-      plan: how the records are packed into rows.
-      rate: share of a text's tokens that is removed.
-      mean_span: mean length of the spans.
+      plan: the plan that packs the records into rows.
+      rate: the share of a text's tokens that is removed.
+      mean_span: mean length of the removed spans, in tokens.
     """
     if not len(plan.length):
         return 1
@@ -178,10 +182,10 @@ def make_span_plan(
     """Returns the plan of span corruption for the rows of splits.
 
     Args:
-      config: how much is removed.
-      model: its `decoder.start_id` is the decoder's start token.
-      tokenizer: its sentinels, and its end token.
-      splits: the decoder's rows are long enough for any row of any split.
+      config: which share of a text is removed, and in how long spans.
+      model: the config of the encoder-decoder; its `decoder.start_id` is the decoder's start token.
+      tokenizer: the tokenizer, which has the sentinels and the end token.
+      splits: the packed splits; the decoder's rows are made long enough for any row of any of them.
 
     Raises:
       ConfigError: if the tokenizer has no sentinels, or the decoder has no start token.

@@ -27,12 +27,13 @@ STEP_NAME = re.compile("[0-9]{8,18}")
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint on disk.
+    """A checkpoint on disk: the state of a run after some step.
 
     Attributes:
-      step: batches consumed when it was taken.
-      folder: its folder.
-      meta: the contents of its meta.json; `validation_loss` (nats, or None) decides which one is best.
+      step: number of batches consumed when it was taken.
+      folder: the checkpoint's folder.
+      meta: the contents of its meta.json. Its `validation_loss`, in nats or None, decides which checkpoint is
+        the best.
     """
 
     step: int
@@ -41,9 +42,9 @@ class Checkpoint(NamedTuple):
 
 
 def checkpoints(folder: Path) -> list[Checkpoint]:
-    """Returns the checkpoints of a folder, the earliest step first, without verifying their arrays.
+    """Returns the checkpoints in a folder by ascending step, without verifying their arrays.
 
-    `meta` is empty where meta.json does not match its digest.
+    The `meta` of a checkpoint is empty if its meta.json does not match its digest.
     """
     names = (path.name for path in folder.glob("*") if STEP_NAME.fullmatch(path.name) and path.is_dir())
     steps = sorted(step for name in names if _step_folder(folder, step := int(name)).name == name)
@@ -51,16 +52,17 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
 
 
 def last_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Returns the latest checkpoint whose files match their digests, and a line for each damaged later one.
+    """Returns the latest undamaged checkpoint, and a line of text for each damaged later one.
 
-    Damaged checkpoints are renamed to STEP.damaged (or STEP.damaged-2 and so on), so that they do not count
-    as kept and their step can be written again; their files stay.
+    A checkpoint is good if its files match the digests that were written with them. Damaged checkpoints are
+    renamed to STEP.damaged (or STEP.damaged-2 and so on); their files stay. So they do not count among the
+    checkpoints that are kept, and their step can be written again.
 
     Args:
-      folder: the folder of the checkpoints; it need not exist.
+      folder: the folder that holds the checkpoints; it need not exist.
 
     Returns:
-      The checkpoint, or None where no undamaged one is left; and the lines, to be shown to the user.
+      The checkpoint, or None if there is no undamaged one; and the list of lines, to be shown to the user.
 
     Raises:
       OSError: if a checkpoint cannot be read at the moment, for example for lack of permission.
@@ -114,10 +116,10 @@ def flat_arrays(tree: Any) -> dict[str, Any]:
 
 
 def load_arrays(checkpoint: Checkpoint, like: Any) -> Any:
-    """Returns a checkpoint's arrays on the host, in the tree structure of `like`.
+    """Returns a checkpoint's arrays on the host, in the tree structure of `like`, a tree of arrays.
 
     Raises:
-      ModelError: if names, shapes or dtypes differ from those of `like`.
+      ModelError: if the checkpoint's names, shapes or dtypes differ from those of `like`.
     """
     import orbax.checkpoint as ocp
 
@@ -134,15 +136,16 @@ def load_arrays(checkpoint: Checkpoint, like: Any) -> Any:
 
 
 class CheckpointWriter:
-    """Writes checkpoints in a background thread, one at a time, and keeps the last and the best.
+    """Writes checkpoints in a background thread, one at a time, and keeps the last and the best ones.
 
     A checkpoint gets its final name only when all its files and their digests are on disk; a failure before
     that leaves earlier checkpoints untouched.
 
     Args:
-      folder: of the checkpoints.
-      keep_last: how many of the latest are kept.
-      keep_best: how many of those with the lowest validation loss are kept.
+      folder: the folder that holds the checkpoints.
+      keep_last: how many of the latest checkpoints are kept.
+      keep_best: how many of the checkpoints with the lowest validation loss are kept; they may be among the
+        latest.
     """
 
     def __init__(self, folder: Path, *, keep_last: int, keep_best: int) -> None:
@@ -154,26 +157,27 @@ class CheckpointWriter:
     def save(
         self, step: int, tree: Any, meta: Mapping[str, Any], *, add: Callable[[Path], None] | None = None
     ) -> list[Checkpoint]:
-        """Starts writing a checkpoint, after the one before is written; returns that one, if there was one.
+        """Waits for the previous checkpoint, returns it (None if there is none), and starts writing this one.
 
         Args:
-          step: of the checkpoint.
-          tree: host arrays, which must not change any more.
-          meta: JSON values for meta.json.
-          add: called with the checkpoint's folder, to write further files into it.
+          step: number of batches consumed by the run.
+          tree: a tree of host arrays, which must not change any more.
+          meta: JSON values, which are written to meta.json.
+          add: a function that is called with the checkpoint's folder, to write further files into it; None:
+            there are no further files.
         """
         done = self.finished(wait=True)
         self._pending = self._thread.submit(self._write, step, flat_arrays(tree), dict(meta), add)
         return done
 
     def finished(self, *, wait: bool = False) -> list[Checkpoint]:
-        """Returns the checkpoint that was completed since the last call, if any.
+        """Returns the checkpoint that was completed since the last call; None if none was.
 
         Args:
-          wait: whether to wait for one that is being written.
+          wait: whether to wait for a checkpoint that is being written.
 
         Raises:
-          WriteError: if it could not be written; its `errno` is the system's.
+          WriteError: if the checkpoint could not be written; `errno` is the error number of the system.
         """
         if self._pending is None or not (wait or self._pending.done()):
             return []

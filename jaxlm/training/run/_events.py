@@ -9,14 +9,14 @@ class Started(NamedTuple):
     """The run is ready for its first step.
 
     Attributes:
-      folder: of the run.
-      params: how many parameters the model has.
-      step: batches consumed before; above 0 if the run is resumed.
-      steps: of the whole run.
-      tokens_per_step: positions of a batch, padding included.
-      devices: a description of the devices.
-      epochs: passes over the training split in the whole run.
-      notes: lines about the data and the model that the user should know.
+      folder: the folder of the run.
+      params: number of parameters of the model.
+      step: number of batches that the run consumed before; above 0 if it is resumed.
+      steps: number of steps of the whole run.
+      tokens_per_step: number of positions of a batch, padding included.
+      devices: a description of the devices, for the user.
+      epochs: number of passes over the training split in the whole run; it need not be whole.
+      notes: lines of text about the data and the model that the user should know.
     """
 
     folder: str
@@ -33,13 +33,14 @@ class Progress(NamedTuple):
     """A step is done. Its numbers are means over the steps since the last line of metrics.jsonl.
 
     Attributes:
-      step: batches consumed.
-      steps: of the whole run.
-      loss: mean loss of the targets (nats, or squared error in variances of the labels); NaN without targets.
-      accuracy: share of the targets that were the most likely; NaN for a regression.
-      learning_rate: of the last update.
-      tokens_per_second: without padding; NaN before any time is measured.
-      bad_steps: batches of this run so far whose loss or gradient was not finite.
+      step: number of batches consumed so far.
+      steps: number of steps of the whole run.
+      loss: mean loss of the targets, in nats; for a regression, the squared error divided by the variance of
+        the labels. NaN if there were no targets.
+      accuracy: share of the targets that were the most likely prediction; NaN for a regression.
+      learning_rate: the learning rate of the last update.
+      tokens_per_second: tokens trained on per second, without padding; NaN before any time is measured.
+      bad_steps: number of batches of this run so far whose loss or gradient was not finite.
     """
 
     step: int
@@ -55,9 +56,9 @@ class Evaluated(NamedTuple):
     """A split was evaluated.
 
     Attributes:
-      step: batches consumed.
+      step: number of batches consumed so far.
       split: "validation" or "test".
-      evaluation: the scores.
+      evaluation: the scores on the split.
     """
 
     step: int
@@ -69,18 +70,18 @@ class Compiled(NamedTuple):
     """The training step is compiled and the first one begins; from now on there is something to save.
 
     Attributes:
-      step: batches consumed so far.
+      step: number of batches consumed so far.
     """
 
     step: int
 
 
 class Saved(NamedTuple):
-    """A checkpoint is complete on disk.
+    """A checkpoint is complete on disk; `train` yields this after the checkpoint got its final name.
 
     Attributes:
-      step: batches consumed when it was taken.
-      path: its folder.
+      step: number of batches consumed when it was taken.
+      path: the folder of the checkpoint.
     """
 
     step: int
@@ -103,8 +104,8 @@ class Stopped(NamedTuple):
     """A signal stopped the run, which is saved. It is the last event.
 
     Attributes:
-      step: batches consumed.
-      signal: the signal's number.
+      step: number of batches consumed so far.
+      signal: the number of the signal, such as 15 for SIGTERM.
     """
 
     step: int
@@ -115,11 +116,11 @@ class Finished(NamedTuple):
     """The run is complete and the model is in its folder. It is the last event.
 
     Attributes:
-      step: batches consumed.
-      folder: of the run.
-      evaluation: of the whole test split; None where nothing in it is scored.
-      split: its name.
-      seconds: since this process started or resumed the run.
+      step: number of batches consumed so far.
+      folder: the folder of the run.
+      evaluation: the scores on the whole test split; None if nothing in it is scored.
+      split: the name of the split.
+      seconds: seconds since this process started or resumed the run.
     """
 
     step: int

@@ -50,29 +50,31 @@ def _default_run() -> RunConfig:
 class Experiment:
     """Everything that decides what a run computes.
 
-    The defaults are the embedded experiment: a masked LM of this Python's standard library, disassembled into
-    instruction traces, trained in about five minutes on two CPU cores.
+    The defaults are an experiment that needs no data from elsewhere: a masked LM of this Python's standard
+    library, disassembled into traces of byte-code instructions, trained in about five minutes on two CPU
+    cores.
 
     Attributes:
-      objective: an `Objective`, or the name of one in `OBJECTIVES`: masked_lm (predicts corrupted tokens),
-        causal_lm (predicts each next token), seq2seq_lm (an encoder-decoder, predicts spans removed from a
-        text), classification or regression (predicts a record's label).
-      data: which corpus, and how it is split and packed.
-      tokenizer: which tokenizer, or how to train one.
-      model: the transformer; `vocab_size` and the `next_id` of instruction positions may be left to the
-        tokenizer.
-      head: pooling and layers of a classifier or a regression.
-      input_noise: corrupts what the model reads, not its targets; a masked LM predicts the corrupted
-        positions. Its rate defaults to 0.15 for a masked LM and to 0 for others.
-      target_noise: corrupts the targets of a language model, in training only, not what it reads. Its rate
-        defaults to 0.
-      spans: how much of an encoder-decoder's text is removed for the decoder to predict.
-      loss: label smoothing and z-loss.
-      optimizer: AdamW and its learning rate.
-      run: length, intervals and what is kept.
+      objective: what is learned: an `Objective`, or the name of one in `OBJECTIVES`: "masked_lm" (predicts
+        corrupted tokens), "causal_lm" (predicts each next token), "seq2seq_lm" (an encoder-decoder that
+        predicts spans removed from a text), "classification" or "regression" (predict a record's label).
+      data: which corpus is read, and how it is split and packed into rows.
+      tokenizer: which tokenizer is used, or how one is trained.
+      model: the config of the transformer; `vocab_size` and the `next_id` of instruction positions may be
+        None, and are then taken from the tokenizer.
+      head: pooling and layers of the head of a classifier or a regression.
+      input_noise: the noise that corrupts what the model reads, not its targets; a masked LM predicts the
+        corrupted positions. Its rate, if None, is 0.15 for a masked LM and 0 for others.
+      target_noise: the noise that corrupts the targets of a language model, in training only, not what the
+        model reads. Its rate, if None, is 0.
+      spans: which share of an encoder-decoder's text is removed for the decoder to predict, and in how long
+        spans.
+      loss: label smoothing and z-loss of the training loss.
+      optimizer: the options of AdamW and its learning rate.
+      run: the length of the run, its intervals, and which checkpoints are kept.
 
     Raises:
-      ConfigError: if fields contradict each other.
+      ConfigError: if two fields contradict each other.
 
     Example:
       >>> from jaxlm.training import Experiment, OptimizerConfig, RunConfig
@@ -146,18 +148,19 @@ class Experiment:
 
     @property
     def resolved_objective(self) -> Objective:
-        """The objective as a record, also where `objective` is a name."""
+        """The objective as a record, even if `objective` is a name."""
         return as_objective(self.objective)
 
     @property
     def trained_depth(self) -> int:
-        """How many blocks `run.train_last` counts: the model's, or those of an encoder-decoder's decoder."""
+        """The number of blocks that `run.train_last` counts: the body's, or an encoder-decoder's
+        decoder's."""
         model = self.model
         return models.decoder_config(model).depth if self.resolved_objective.kind.encoder else model.depth
 
     @property
     def ends(self) -> EndTokens:
-        """Which tokens are put around a record; for an encoder-decoder those of its tokenizer's file."""
+        """Which tokens are put around a record; for an encoder-decoder, as its tokenizer's file says."""
         return "file" if self.data.ends and self.resolved_objective.kind.encoder else self.data.ends
 
     @property
@@ -173,7 +176,8 @@ class Experiment:
     def to_dict(self) -> dict[str, Any]:
         """Returns the experiment as JSON values; `from_dict` reads it back.
 
-        The objective becomes its name; one that is not in `OBJECTIVES` becomes its name and its reference.
+        The objective is given by its name; an objective that is not in `OBJECTIVES`, by its name and its
+        reference.
         """
         name, reference = self.resolved_objective.name, self.resolved_objective.reference
         named = name if name in OBJECTIVES else {"name": name, "reference": reference}
@@ -190,11 +194,12 @@ class Experiment:
         """Returns the experiment that `to_dict` wrote; fields that are left out take their defaults.
 
         Args:
-          values: by section and field.
-          objective: the experiment's objective, where it is not in `OBJECTIVES` and has no reference.
-          folder: of the file that the values come from. An objective's reference is not imported for a folder
-            from the hub, nor from a module inside the folder (see `pretrained.import_named`). None: the
-            reference is always imported.
+          values: the fields as `to_dict` returns them: a mapping from each section to its fields.
+          objective: the experiment's objective, needed if it is not in `OBJECTIVES` and has no reference;
+            None: it is found by name or reference.
+          folder: the folder of the file that the values come from. An objective's reference is not imported
+            for a folder from the hub, nor from a module inside the folder (see `pretrained.import_named`).
+            None: the reference is always imported.
 
         Raises:
           ConfigError: if a field is unknown or has a value of another type, or two contradict each other.
@@ -213,7 +218,7 @@ class Experiment:
 
     @staticmethod
     def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the current form of values of earlier versions, which had `objective` under `run`."""
+        """Returns the present form of the values of an earlier version, which had `objective` under `run`."""
         run = values.get("run")
         if not isinstance(run, dict) or "objective" not in run:
             return dict(values)

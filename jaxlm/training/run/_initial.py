@@ -42,13 +42,15 @@ def experiment_from_model(name: str, experiment: Experiment | None = None) -> Ex
     without a head is trained as a causal LM if it is causal, else as a masked LM.
 
     Args:
-      name: the model, as for `pretrained.load`.
-      experiment: data, optimiser and length of the run; None: the default, with a learning rate of 5e-5.
+      name: the pretrained model: a folder, or any other name that `pretrained.load` takes.
+      experiment: the data, optimiser and length of the run. None: the default experiment, with a learning
+        rate of 5e-5.
 
     Raises:
-      ModelNotFoundError: if there is no such model.
-      ModelError: if it cannot be read.
-      ConfigError: if it has no tokenizer, or is an encoder-decoder and the objective is for another kind.
+      ModelNotFoundError: if there is no model of this name.
+      ModelError: if the model cannot be read.
+      ConfigError: if the model has no tokenizer, or is an encoder-decoder and the objective is for another
+        kind of model.
     """
     experiment = experiment or Experiment(optimizer=FINE_TUNING)
     objective = experiment.resolved_objective
@@ -101,14 +103,15 @@ def init_fingerprint(name: str | None, objective: Objective) -> str | None:
 
 
 def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a run's initial parameters: the pretrained model's, and drawn ones where it has none.
+    """Returns a run's initial parameters: the pretrained model's, completed by randomly drawn ones.
 
-    The body is the pretrained model's; so is the head if the model was trained with the same objective.
+    The body is the pretrained model's. The head is the pretrained model's if it was trained with the same
+    objective; else it is drawn.
 
     Args:
-      experiment: its `run.init` names the pretrained model.
-      task: of the experiment.
-      drawn: randomly drawn parameters of the run's model.
+      experiment: the experiment of the run; its `run.init` names the pretrained model.
+      task: the experiment's prepared data.
+      drawn: randomly drawn parameters of the run's model, which are used where the pretrained model has none.
 
     Raises:
       ConfigError: if the run's transformer or tokenizer differs from the pretrained model's.

@@ -53,14 +53,14 @@ def train(
     the learning-rate schedule is that of the new settings from the step of the resumption on.
 
     Args:
-      experiment: what to compute.
-      folder: of the run; missing or empty, unless `resume`.
+      experiment: everything that decides what the run computes.
+      folder: the folder of the run. It is missing or empty, unless `resume`.
       resume: whether to continue the run in `folder`; an empty folder starts a new run.
-      devices: local devices to divide the batches over; None: all.
+      devices: local devices among which the batches are divided; None: all local devices.
 
     Yields:
-      `Started`, `Compiled`, then `Progress` for each step with `Evaluated`, `Saved`, `Noted` and `Warned` in
-      between, and last `Finished` or `Stopped`.
+      One event after another: `Started`, `Compiled`, then a `Progress` for each step, with `Evaluated`,
+      `Saved`, `Noted` and `Warned` in between, and at the end `Finished` or `Stopped`.
 
     Raises:
       ValueError: if the experiment contradicts itself, its data, its devices or the folder.

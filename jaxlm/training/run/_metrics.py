@@ -155,7 +155,7 @@ def truncate_metrics(folder: Path, step: int) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Returns the lines of a run's metrics.jsonl in order; partial and malformed lines are left out."""
+    """Returns the lines of a run's metrics.jsonl as dicts, in order; malformed lines are left out."""
     path = folder / METRICS
     if not path.exists():
         return []

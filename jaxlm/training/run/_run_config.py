@@ -11,23 +11,27 @@ class RunConfig:
     """The length of a run, its intervals, and which checkpoints it keeps.
 
     Attributes:
-      steps: batches to train on.
-      batch_size: rows of a batch, over all devices and micro-batches together.
-      seed: of the initial parameters, the order of the rows, the noise and dropout.
-      init: the pretrained model that the run starts from: a folder, or a name (see `pretrained.load`); None
-        draws the parameters. `experiment_from_model` makes an experiment that fits it.
+      steps: number of batches to train on.
+      batch_size: number of rows of a batch, over all devices and micro-batches together.
+      seed: seed of the initial parameters, the order of the rows, the noise and dropout.
+      init: the pretrained model that the run starts from: a folder, or a name that `pretrained.load` takes.
+        None: the parameters are drawn. `experiment_from_model` makes an experiment that fits a model.
       train_last: for a run with `init`, how many of the last blocks are trained, together with the final norm
-        and the head; 0: only these; None: everything is trained.
-      log_every: steps between two lines of metrics.jsonl.
-      eval_every: steps between two evaluations on the validation split; 0 evaluates at the end only.
-      eval_batches: most batches of an evaluation during training, spread evenly over the split; 0: all of it,
-        as the final evaluation always uses.
-      save_every: steps between two checkpoints; 0 saves at the end only. Every evaluation is saved too.
+        and the head. 0: only the final norm and the head are trained; None: everything is trained.
+      log_every: number of steps between two lines of metrics.jsonl.
+      eval_every: number of steps between two evaluations on the validation split; 0: evaluate at the end
+        only.
+      eval_batches: the most batches that an evaluation during training scores, spread evenly over the split;
+        0: all batches, as in the final evaluation in any case.
+      save_every: number of steps between two checkpoints; 0: save at the end only. A checkpoint is also saved
+        at every evaluation.
       keep_last: how many of the latest checkpoints stay.
-      keep_best: how many of those with the lowest validation loss stay.
-      deterministic: whether a GPU adds in the same order at each run (XLA's deterministic operations). Two
-        runs with the same device, driver and JAX then give the same bits; on a CPU they do in any case.
-      max_bad_steps: how many batches in a row whose loss or gradient is not finite stop the run.
+      keep_best: how many of the checkpoints with the lowest validation loss stay; they may be among the
+        latest.
+      deterministic: whether a GPU adds numbers in the same order at each run (XLA's deterministic
+        operations). Two runs with the same device, driver and JAX then give the same bits. On a CPU they do
+        so in any case.
+      max_bad_steps: the run stops after this many batches in a row whose loss or gradient was not finite.
 
     Raises:
       ConfigError: if a value is out of range, or two contradict each other.

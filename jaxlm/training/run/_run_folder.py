@@ -111,8 +111,9 @@ def load_experiment(folder: str | os.PathLike, *, objective: Objective | None = 
     """Returns the experiment of a run folder.
 
     Args:
-      folder: of the run.
-      objective: the run's, where it is not in `OBJECTIVES` and has no reference to be imported from.
+      folder: the folder of the run.
+      objective: the run's objective, needed if it is not in `OBJECTIVES` and has no reference from which it
+        is imported; None: it is found by name or reference.
 
     Raises:
       ValueError: if the folder holds no run, or its experiment.json cannot be read.

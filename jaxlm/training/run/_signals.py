@@ -18,7 +18,7 @@ class StopRequest:
     the end of the context, or at the first signal: a second Ctrl-C has its usual effect.
 
     Attributes:
-      number: the signal that was received, or None.
+      number: number of the signal that was received; None: no signal was received.
 
     Example:
       >>> import signal

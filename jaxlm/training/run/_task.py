@@ -16,14 +16,17 @@ class Task(NamedTuple):
     """An experiment with its data prepared: tokenizer, model config and packed splits.
 
     Attributes:
-      tokenizer: trained, loaded or fixed.
-      config: of the model, with known `vocab_size` and `next_id`.
-      head: of a classifier or a regression, with known `num_outputs`; else None.
-      splits: "train", "validation" and "test"; the latter two may have no rows.
-      num_segments: the most segments that a row of any split holds.
-      label_names: of a classifier, the name of each class; else empty.
-      fingerprint: of corpus, split and tokenizer; a run is resumed only with equal data.
-      notes: lines for the log.
+      tokenizer: the tokenizer, which was trained, loaded or is a fixed one.
+      config: the config of the transformer, with known `vocab_size` and `next_id`.
+      head: the config of the head of a classifier or a regression, with known `num_outputs`; None: the model
+        is a language model.
+      splits: a mapping with the packed splits "train", "validation" and "test"; the last two may have no
+        rows.
+      num_segments: the most segments (texts) that a row of any split holds.
+      label_names: for a classifier, the name of each class; else empty.
+      fingerprint: a digest of corpus, split and tokenizer; a run is resumed only if its data still have the
+        same one.
+      notes: lines of text for the log.
     """
 
     tokenizer: tokenizers.Tokenizer
@@ -37,7 +40,7 @@ class Task(NamedTuple):
 
 
 def make_task(experiment: Experiment) -> Task:
-    """Returns the task of an experiment: its data prepared, or read from the cache.
+    """Returns the task of an experiment: its data prepared, or read from the cache of an earlier call.
 
     Raises:
       ValueError: if there is no training data, or model, labels and tokenizer contradict each other.
@@ -67,12 +70,12 @@ def task_classes(task: Task) -> dict[str, list[str]]:
 def make_split(experiment: Experiment, cache: data.TokenCache) -> Split:
     """Returns records packed into rows as the experiment's objective needs them.
 
-    For a causal model the pieces of a record longer than a row overlap by one token, so that each token but
-    the record's first is predicted exactly once.
+    For a causal model, the pieces of a record that is longer than a row overlap by one token, so that each
+    token but the record's first is predicted exactly once.
 
     Args:
-      experiment: its objective and row length.
-      cache: the records.
+      experiment: the experiment, whose objective and row length decide.
+      cache: the encoded records.
     """
     config = experiment.data
     overlap = int(experiment.resolved_objective.kind.causal and config.row_length > 1)
@@ -96,13 +99,14 @@ def model_config(
     tokenizer: tokenizers.Tokenizer,
     kind: models.KindOrName = models.MASKED_LM,
 ) -> models.TransformerConfig:
-    """Returns the model's config with the fields filled in that follow from the tokenizer.
+    """Returns the config of the transformer with the fields filled in that the tokenizer decides.
 
     Args:
-      config: of its fields, `vocab_size`, `position.next_id` and `decoder.start_id` are filled in where they
-        are None.
-      tokenizer: gives their values; a decoder's start token is its padding token.
-      kind: of the model.
+      config: the config; `vocab_size`, `position.next_id` and `decoder.start_id` are filled in if they are
+        None.
+      tokenizer: the tokenizer that gives these values; a decoder's start token is the tokenizer's padding
+        token.
+      kind: the kind of model that is to be built.
 
     Raises:
       ConfigError: if `vocab_size` is smaller than the tokenizer's, or the config has instruction positions
@@ -185,9 +189,9 @@ def setting_of(experiment: Experiment, task: Task, rows: int) -> Setting:
     """Returns the setting in which the experiment's objective is trained.
 
     Args:
-      experiment: its noises, spans and loss.
-      task: its prepared data.
-      rows: rows of a micro-batch on one device.
+      experiment: the experiment, which gives noises, spans and loss.
+      task: the experiment's prepared data.
+      rows: number of rows of a micro-batch on one device.
     """
     return Setting(
         config=task.config,
@@ -207,9 +211,9 @@ def evaluation_setting(setting: Setting, splits: Sequence[Split], rows: int, *, 
     """Returns the setting in which an objective is evaluated.
 
     Args:
-      setting: the one in which it is trained.
+      setting: the setting in which the objective is trained.
       splits: the packed records to evaluate.
-      rows: rows of a batch on one device.
+      rows: number of rows of a batch on one device.
       is_noisy: whether the model's input is corrupted as in training.
     """
     return setting._replace(

@@ -44,7 +44,7 @@ from jaxlm.training.step import (
 
 
 class TrainingError(WorkError):
-    """Training cannot continue; the message is one line with the remedy."""
+    """Training cannot continue. The message is one line and says what can be done."""
 
 
 # The PRNG implementation of checkpoints that do not name theirs.

@@ -28,10 +28,10 @@ class _Rule(NamedTuple):
 
 
 def unused_fields(experiment: Experiment) -> dict[str, str]:
-    """Returns the fields that have no effect on what an experiment computes, each with the reason.
+    """Returns the fields of an experiment that do not affect what it computes, each with the reason.
 
     Returns:
-      Reasons by dotted name, such as "head.pooling".
+      A mapping from the dotted name of a field, such as "head.pooling", to the reason.
 
     Example:
       >>> from jaxlm.training import Experiment, unused_fields

@@ -20,7 +20,7 @@ from jaxlm.typing import Array, Key
 
 
 def member_rngs(rng: Key[Array, ""], members: int) -> Key[Array, " E"]:
-    """Returns a key for each member; a member's key does not depend on how many members there are.
+    """Returns one PRNG key for each member; a member's key does not depend on the number of members.
 
     Example:
       >>> import jax
@@ -44,17 +44,18 @@ def init_ensemble(
 ) -> TrainState:
     """Returns the initial state of E members, each drawn from its own key.
 
-    For independent members every array of the state has a leading axis E, counts and keys included: member e
-    equals `init_state(model, optimizer, member_rngs(rng, E)[e])`; train them with `ensemble_step`. With a
-    `shared_body` only parameters outside `body` have that axis; train them with `make_shared_body_step`.
+    The members are copies of one model with different initial parameters. If they are independent, every
+    array of the state has a leading axis E, counts and keys included: member e equals `init_state(model,
+    optimizer, member_rngs(rng, E)[e])`; train them with `ensemble_step`. With a `shared_body`, only
+    parameters outside of `body` have this axis; train them with `make_shared_body_step`.
 
     Args:
-      model: a linen module; for a shared body, one whose parameters are `body` and others.
-      optimizer: its `init` makes the optimiser's state.
-      rng: the run's key.
-      members: E.
-      shared_body: whether the members are heads on one body.
-      length: positions of the row by which parameter shapes are inferred.
+      model: a linen module; for a shared body, a module whose parameters are `body` and others.
+      optimizer: the optimiser, whose `init` makes its state.
+      rng: the PRNG key of the run.
+      members: E, the number of members.
+      shared_body: whether the members are separate heads on one common body.
+      length: number of positions of the row from which the shapes of parameters are inferred.
 
     Raises:
       UsageError: if `members` is below 1.
@@ -71,19 +72,19 @@ def init_ensemble(
 
 
 def ensemble_step(train_step: Callable[..., Any]) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """Returns the step of independent members: `train_step` of all members at once.
+    """Returns the training step of independent members: `train_step` of all members at once.
 
     Each member trains exactly as it would alone: with its own key, batch, mean loss, clipping and handling of
     batches that are not finite.
 
     Args:
-      train_step: from `make_train_step`.
+      train_step: the step of one member, from `make_train_step`.
 
     Returns:
-      `step(state, batch, *, axis_name=None)`, which takes a state from `init_ensemble` and a batch `[E B L]`
-      and returns state and metrics with a leading axis E. A batch `[B L]` is given to every member; for
-      several objectives it may be a mapping with a batch for each. Wrap it by a `Layout` like any step;
-      `layout.divide(batch, axis=1)` divides the batches.
+      A function `step(state, batch, *, axis_name=None)`, which takes a state from `init_ensemble` and a batch
+      `[E B L]` and returns the state and metrics with a leading axis E. A batch `[B L]` is given to every
+      member. For several objectives, the batch may be a mapping with one batch for each. Wrap the function by
+      a `Layout` like any step; `layout.divide(batch, axis=1)` divides the batches.
     """
 
     def step(
@@ -104,22 +105,23 @@ def make_shared_body_step(
     clip_norm: float = 0.0,
     accumulation: int = 1,
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """Returns the step of separate heads on one body, whose loss is the mean over all members' targets.
+    """Returns the step of separate heads on one body; its loss is the mean over all members' targets.
 
     Args:
-      loss: of one member.
-      apply_fn: `model.apply` of one member.
-      optimizer: see `make_train_step`.
-      schedule: see `make_train_step`.
-      clip_norm: see `make_train_step`.
-      accumulation: see `make_train_step`.
+      loss: the loss function of one member, see `loss_function`.
+      apply_fn: `model.apply` of one member's model.
+      optimizer: the optimiser; its `update` takes `finite=`, as that of `make_optimizer` does.
+      schedule: the learning rate as a function of the number of updates, which is only reported in the
+        metrics.
+      clip_norm: largest global norm of the mean gradient; 0 does not clip.
+      accumulation: number of micro-batches of a step; it divides the number of rows of a shard.
 
     Returns:
-      `step(state, batch, *, axis_name=None)`, which takes a state from `init_ensemble(..., shared_body=True)`
-      and a batch `[E B L]`: each member reads its part with its own key. A batch `[B L]` is given to every
-      member with one key; the body then runs once, and the heads differ only by their initial parameters. The
-      metrics are those of `make_train_step`, summed over the members, and `member_loss_sum` and
-      `member_weight`, `[E]` each.
+      A function `step(state, batch, *, axis_name=None)`, which takes a state from
+      `init_ensemble(..., shared_body=True)` and a batch `[E B L]`: each member reads its part with its own
+      key. A batch `[B L]` is given to every member with one key; then the body runs once, and the heads
+      differ only by their initial parameters. The metrics are those of `make_train_step`, summed over the
+      members, and `member_loss_sum` and `member_weight`, `[E]` each.
     """
     steps = {
         own_batches: make_train_step(

@@ -23,14 +23,16 @@ EVALUATION_SEED, EVALUATION_KEY = 0, "threefry2x32"
 
 
 def make_eval_step(loss: LossFunction, apply_fn: Callable[..., Any]) -> Callable[..., dict[str, Array]]:
-    """Returns the evaluation of a batch on one data shard: `eval_step(params, batch, *, axis_name=None)`.
+    """Returns the evaluation of a batch on one device: `eval_step(params, batch, *, axis_name=None)`.
 
     Args:
-      loss: deterministic; see `Objective.bound` and `masked_lm_loss`. It is called with step 0.
+      loss: the loss function of an evaluation, from `Objective.bound` or
+        `masked_lm_loss(deterministic=True)`. It is called with step 0.
       apply_fn: `model.apply`.
 
     Returns:
-      A function to be mapped by a `Layout`; it returns the loss's sums, `loss_sum` and `weight` included.
+      A function to be mapped over devices by a `Layout`. It returns the sums of the loss function, `loss_sum`
+      and `weight` included.
     """
 
     def eval_step(params: Any, batch: data.Batch, *, axis_name: str | None = None) -> dict[str, Array]:
@@ -46,10 +48,10 @@ class Evaluator:
     """Evaluates parameters on splits, with a program that is compiled once.
 
     Args:
-      loss: deterministic; see `Objective.bound`.
+      loss: the loss function of an evaluation, see `Objective.bound`.
       apply_fn: `model.apply`.
-      layout: of the devices that hold the parameters.
-      options: XLA compiler options.
+      layout: the `Layout` of the devices that hold the parameters.
+      options: options of the XLA compiler; None: its defaults.
     """
 
     def __init__(
@@ -73,13 +75,14 @@ class Evaluator:
         summarize: Callable[[Mapping[str, Any]], EvaluationResult | None] = summarize,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> EvaluationResult | None:
-        """Returns the evaluation of host batches; None where no target has a weight, or when cancelled.
+        """Returns the evaluation of host batches; None if no target has a weight, or it was cancelled.
 
         Args:
-          params: replicated on the devices.
-          batches: their rows are divided over the devices.
-          summarize: from the sums over all batches to the scores; see `Objective.summary`.
-          cancelled: called before each batch, and several times a second during compilation; True cancels.
+          params: the model's parameters, replicated on the devices.
+          batches: the host batches, whose rows are divided over the devices.
+          summarize: a function from the sums over all batches to the scores; see `Objective.summary`.
+          cancelled: a function that is called before each batch, and several times a second during
+            compilation; if it returns True, the evaluation ends.
         """
         totals: dict[str, Any] = {}
         pending = None
@@ -121,25 +124,27 @@ def evaluate(
     but the first exactly once: the pieces of longer records overlap by one token.
 
     Args:
-      model: of the objective's kind.
-      params: its parameters.
-      tokenizer: that the records were encoded with.
-      cache: the records; labelled, for a classifier or a regression.
-      objective: the model's objective, a name or a record.
-      noise: corrupts what the model reads. None: 15 % of the tokens as in BERT for a masked LM, and no
-        corruption for others.
-      spans: how much of an encoder-decoder's text is removed; None: T5's numbers.
-      row_length: tokens of a packed row; None: the model's `max_length`.
-      long: whether longer records are split or truncated.
-      batch_size: rows of a batch over all devices.
-      log_unigrams: the unigram baseline, from `unigram_log_probs`; None: no baseline.
-      devices: local devices; None: as many of them as divide `batch_size`.
+      model: the model, of the kind that the objective trains.
+      params: the model's parameters, its "params" collection.
+      tokenizer: the tokenizer that the records were encoded with.
+      cache: the encoded records; they have labels for a classifier or a regression.
+      objective: the objective that the model was trained for, an `Objective` or a name in `OBJECTIVES`.
+      noise: the noise that corrupts what the model reads. None: 15 % of the tokens as in BERT for a masked
+        LM, and no corruption for others.
+      spans: which share of an encoder-decoder's text is removed, and in how long spans; None: as in T5.
+      row_length: number of tokens in a packed row; None: the model's `max_length`.
+      long: whether records longer than a row are split or truncated.
+      batch_size: number of rows of a batch, over all devices together.
+      log_unigrams: `Float[V]`, log-probabilities of the ids' frequencies from `unigram_log_probs`, a baseline
+        that is scored at the same positions; None: there is no baseline.
+      devices: local devices to evaluate on; None: as many of the local devices as divide `batch_size`.
 
     Returns:
-      `Evaluation` for a language model, `SequenceEvaluation` for others; None where nothing is scored.
+      `Evaluation` for a language model, `SequenceEvaluation` for a classifier or a regression; None if
+      nothing is scored.
 
     Raises:
-      UsageError: if the devices do not divide the batch.
+      UsageError: if `batch_size` is not a multiple of the number of devices.
       CorpusError: if nothing in the records may be masked, or labels are missing.
     """
     layout = local_layout(devices or None, rows=batch_size)

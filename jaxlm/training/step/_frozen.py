@@ -15,18 +15,20 @@ TrainableFilter = Callable[[Any], Any]
 
 
 def last_layers(depth: int, last: int | None) -> TrainableFilter | None:
-    """Returns the filter that trains a model's last blocks, its final norm and its head.
+    """Returns the function that tells which parameters are trained: last blocks, final norm and head.
 
-    The embeddings are before all blocks and stay frozen; a head tied to them trains its other parameters. Of
-    an encoder-decoder the last blocks of the decoder are trained, and the encoder stays frozen.
+    The embeddings come before all blocks and stay frozen; of a head that is tied to them, only the other
+    parameters are trained. In an encoder-decoder the last blocks of the decoder are trained, and the encoder
+    stays frozen.
 
     Args:
-      depth: blocks of the body, or of the decoder.
-      last: how many of them are trained; 0: only the final norm and the head; None: everything is trained.
+      depth: number of blocks of the body, or of an encoder-decoder's decoder.
+      last: how many of the last blocks are trained; 0: only the final norm and the head are trained; None:
+        everything is trained.
 
     Returns:
-      A function from a tree of parameters to a tree of bools, True where a parameter is trained; None where
-      all are.
+      A function from a tree of parameters to a tree of bools, True for parameters that are trained. None if
+      all parameters are trained.
 
     Example:
       >>> from jaxlm.training import last_layers
@@ -50,11 +52,12 @@ def last_layers(depth: int, last: int | None) -> TrainableFilter | None:
 
 
 def freeze(loss: LossFunction, trained: TrainableFilter | None) -> LossFunction:
-    """Returns the loss with no gradient to frozen parameters: theirs is zero and is not computed.
+    """Returns the loss function with gradients 0 for frozen parameters, which are not computed.
 
     Args:
-      loss: see `loss_function`.
-      trained: which parameters are trained, see `last_layers`; None: all are.
+      loss: a loss function, see `loss_function`.
+      trained: the function that tells which parameters are trained, see `last_layers`; None: all parameters
+        are trained.
     """
     if trained is None:
         return loss

@@ -16,17 +16,19 @@ from jaxlm.typing import Array, Int, Key
 
 
 class JointTask(NamedTuple):
-    """A task of joint training.
+    """One of the tasks that are trained together on one body, each with its own head.
 
     Attributes:
-      loss: its loss function, see `loss_function`.
-      weight: factor of its mean loss in the sum over tasks.
-      head: the head of a `MultiHeadModel` that it trains; None: the head with the task's name.
+      loss: the loss function of the task, see `loss_function`.
+      weight: the number that the task's mean loss is multiplied by in the sum over all tasks.
+      head: name of the head of a `MultiHeadModel` that the task trains; None: the head has the name of the
+        task.
 
     Example:
       >>> from jaxlm.training import JointTask
-      >>> JointTask(loss=print, weight=0.5).head is None
-      True
+      >>> tasks = {"fill": JointTask(loss=print), "label": JointTask(loss=print, weight=0.5, head="class")}
+      >>> {name: task.head or name for name, task in tasks.items()}  # the head that each task trains
+      {'fill': 'fill', 'label': 'class'}
     """
 
     loss: LossFunction

@@ -25,16 +25,20 @@ class OptimizerConfig:
     that biases, norms and embeddings do not decay.
 
     Attributes:
-      learning_rate: the peak learning rate.
-      warmup: a float in [0, 1) is a fraction of the run, an int a number of steps; 0 is no warm-up.
-      decay: "cosine", "linear" or "constant", after the warm-up (see `learning_rate_schedule`).
-      final_fraction: final learning rate as a fraction of the peak, in [0, 1].
-      beta1: decay rate of the mean of the gradients.
-      beta2: decay rate of the mean of their squares.
-      epsilon: added to the root of the mean square.
-      weight_decay: factor of the decoupled weight decay, which is multiplied by the learning rate.
-      clip_norm: largest global norm of the gradient; 0 does not clip.
-      accumulation: micro-batches of a step; they save memory and do not change the update.
+      learning_rate: the peak of the learning rate.
+      warmup: length of the warm-up: a float in [0, 1) is a fraction of the run, an int a number of steps; 0:
+        there is no warm-up.
+      decay: how the learning rate falls after the warm-up: "cosine", "linear" or "constant" (see
+        `learning_rate_schedule`).
+      final_fraction: the final learning rate as a fraction of the peak, in [0, 1].
+      beta1: decay rate of the running mean of the gradients.
+      beta2: decay rate of the running mean of the squared gradients.
+      epsilon: the number added to the root of the mean square.
+      weight_decay: factor of the decoupled weight decay, which is multiplied by the learning rate as well.
+      clip_norm: largest global norm of the gradient; larger gradients are scaled down. 0: gradients are not
+        clipped.
+      accumulation: number of micro-batches into which a step's batch is divided; they save memory and do not
+        change the update.
 
     Raises:
       ConfigError: if a value is out of range.
@@ -99,8 +103,9 @@ def decay_mask(params: Any) -> Any:
     """Returns which parameters decay: a tree of bools, False for biases, norms' scales and embeddings.
 
     Args:
-      params: a tree of parameters. Names decide (`bias`, `scale`, or an ancestor with "embed" in its name),
-        so the parameters of scanned layers are treated like those of single ones.
+      params: a tree of parameters. The names of parameters decide (`bias`, `scale`, or an ancestor with
+        "embed" in its name), so the parameters of scanned layers are treated like the parameters of single
+        layers.
 
     Example:
       >>> from jaxlm.training import decay_mask
@@ -142,17 +147,17 @@ def make_optimizer(
     copied both moments of every tensor, and an update on a CPU took three times as long.)
 
     Args:
-      config: learning rate, betas, epsilon and decay.
-      steps: length of the run.
-      trained: which parameters are trained, see `last_layers`; the others do not change, do not decay and
-        have no moments. None: all are trained.
+      config: the config, of which learning rate, betas, epsilon and decay are used.
+      steps: number of steps of the run.
+      trained: the function that tells which parameters are trained, see `last_layers`; the others do not
+        change, do not decay and have no moments. None: all parameters are trained.
 
     Returns:
-      A transformation whose `update(updates, state, params, *, finite=True)` takes the scalar `finite`; its
-      state is `optax.ScaleByAdamState(count, mu, nu)`.
+      An Optax transformation whose `update(updates, state, params, *, finite=True)` also takes the scalar
+      `finite`. Its state is `optax.ScaleByAdamState(count, mu, nu)`.
 
     Raises:
-      TypeError: by the update, if its state is not one that `init` returned.
+      TypeError: by `update`, if its state was not returned by `init`.
 
     Example:
       >>> import jax.numpy as jnp

@@ -16,8 +16,8 @@ def warmup_steps(warmup: int | float, steps: int) -> int:
     """Returns the length of the warm-up in steps: `int(warmup * steps)` for a float, `warmup` for an int.
 
     Args:
-      warmup: a float in [0, 1) is a fraction of the run, an int a number of steps; 0 is no warm-up.
-      steps: length of the run.
+      warmup: a float in [0, 1) is a fraction of the run, an int a number of steps; 0: there is no warm-up.
+      steps: number of steps of the run.
 
     Example:
       >>> from jaxlm.training import warmup_steps
@@ -47,17 +47,18 @@ def learning_rate_schedule(
     up to `T`; undertale's rises again after `T` and divides by zero for `T < 40`.
 
     Args:
-      learning_rate: the peak.
-      steps: `T`, the length of the run.
-      warmup: fraction of the run (float) or number of steps (int); 0 is allowed.
-      decay: "cosine", "linear" or "constant".
+      learning_rate: the peak of the learning rate.
+      steps: `T`, the number of steps of the run.
+      warmup: length of the warm-up: a fraction of the run (float) or a number of steps (int); 0: there is no
+        warm-up.
+      decay: how the learning rate falls: "cosine", "linear" or "constant", as above.
       final_fraction: `f`, the final learning rate as a fraction of the peak.
 
     Returns:
-      A traceable function of an integer scalar that returns a float32 scalar.
+      A function, which JAX can trace, from an integer scalar to a float32 scalar.
 
     Raises:
-      ConfigError: if `decay` is none of the three.
+      ConfigError: if `decay` is not one of these three.
 
     Example:
       >>> import jax.numpy as jnp

@@ -18,15 +18,16 @@ from jaxlm.typing import Array, Bool, Int, Key
 
 
 class TrainState(NamedTuple):
-    """The state that a training step updates.
+    """The state that a training step updates, a pytree.
 
     Attributes:
-      step: batches consumed, skipped ones included.
-      skipped: batches whose loss or gradient was not finite; they changed no parameter.
-      bad_in_row: how many of the latest batches were skipped in a row.
-      params: float32 parameters.
-      opt_state: the optimiser's state, after `step - skipped` updates.
-      rng: the run's key, never consumed: masks, dropout and initial parameters use its children.
+      step: number of batches consumed, including skipped ones.
+      skipped: number of batches whose loss or gradient was not finite; they changed no parameter.
+      bad_in_row: number of batches that were skipped in a row up to the latest batch; 0 if the latest was not
+        skipped.
+      params: the float32 parameters.
+      opt_state: the state of the optimiser, after `step - skipped` updates.
+      rng: the PRNG key of the run. It stays the same: masks, dropout and initial parameters use its children.
     """
 
     step: Int[Array, ""]
@@ -44,9 +45,10 @@ def init_state(
 
     Args:
       model: a linen module whose `init(rng, tokens)` creates all its parameters.
-      optimizer: its `init` makes the optimiser's state.
-      rng: the run's key.
-      length: positions of the row by which shapes are inferred; no parameter depends on it.
+      optimizer: the optimiser, whose `init` makes its state.
+      rng: the PRNG key of the run.
+      length: number of positions of the row from which the shapes of parameters are inferred; no parameter
+        depends on it.
     """
 
     def init(rng: Key[Array, ""]) -> TrainState:
@@ -66,30 +68,34 @@ def make_train_step(
     clip_norm: float = 0.0,
     accumulation: int = 1,
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """Returns the training step of one data shard: `train_step(state, batch, *, axis_name=None)`.
+    """Returns the training step on one device: `train_step(state, batch, *, axis_name=None)`.
 
-    Loss, counts and gradient are summed over micro-batches and, through `axis_name`, over shards, and only
-    then divided by the summed weight: the update does not depend on how the batch is divided. A batch whose
-    loss or gradient is not finite only increments counts; parameters and optimiser keep their values.
+    A device gets a shard of the batch and divides it into micro-batches. Loss, counts and gradient are summed
+    over micro-batches and, through `axis_name`, over shards, and only then divided by the summed weight: the
+    update does not depend on how the batch is divided. A batch whose loss or gradient is not finite only
+    increments counts; parameters and optimiser keep their values.
 
     With several losses the total is `sum_t weight_t * loss_sum_t / weight_sum_t`, where the sums are over all
     micro-batches and shards (see `JointTask`).
 
     Args:
-      loss: see `loss_function`; or tasks by name, `{"fill": (loss, weight), ...}`, which train
-        the heads of these names on one body. Memory holds a gradient for each task.
-      apply_fn: `model.apply`; for several losses, of a `MultiHeadModel`.
-      optimizer: from the mean, clipped gradient to the updates; it takes `finite=`, see `make_optimizer`.
-      schedule: the learning rate as a function of the number of updates, for the metrics.
+      loss: a loss function, see `loss_function`; or a mapping from names to tasks,
+        `{"fill": (loss, weight), ...}`, which train the heads of these names on one body (see `JointTask`).
+        For several tasks, memory holds one gradient for each.
+      apply_fn: `model.apply`; for several tasks, that of a `MultiHeadModel`.
+      optimizer: the optimiser, whose `update` gets the mean, clipped gradient and takes `finite=`, as that of
+        `make_optimizer` does.
+      schedule: the learning rate as a function of the number of updates, which is only reported in the
+        metrics.
       clip_norm: largest global norm of the mean gradient; 0 does not clip.
-      accumulation: number of micro-batches; divides the rows of a shard.
+      accumulation: number of micro-batches of a step; it divides the number of rows of a shard.
 
     Returns:
-      A function to be wrapped by `Layout.parallel`. It returns the new state and the metrics, equal on every
-      shard: the loss's own sums, `loss_sum` and `weight` (all 0 for a batch that is not finite, except
-      `tokens`), `bad` (0 or 1), `bad_in_row`, `grad_norm` and `learning_rate`. With several losses the sums
-      of each are named `task/loss_sum` and so on, `loss_sum` is the weighted total and `weight` is 1; the
-      batch may then be a mapping with a batch for each task.
+      A function to be wrapped by `Layout.parallel`. It returns the new state and the metrics, which are equal
+      on every shard: the loss function's own sums, `loss_sum` and `weight` (all 0 for a batch that is not
+      finite, except `tokens`), `bad` (0 or 1), `bad_in_row`, `grad_norm` and `learning_rate`. For several
+      tasks the sums of each are named `task/loss_sum` and so on, `loss_sum` is the weighted total and
+      `weight` is 1; the batch may then be a mapping with one batch for each task.
     """
     totals_of = (
         _joint_totals_of(check_tasks(loss), apply_fn, accumulation)
