@@ -58,7 +58,7 @@ class Scorer:
     Args:
       loaded: a causal or a masked LM with its tokenizer.
       measure: what is computed.
-      config: how queries are cut into batches.
+      config: how queries are packed into batches; None: values that follow from the model.
 
     Raises:
       ScoreError: if the model cannot be asked for the measure; says why.
@@ -252,7 +252,7 @@ def score(
       records: documents, or texts, whose ids are then their numbers; a string, or a record, is one.
       measure: a measure with its options, or the name of one; None: the log-likelihood for a causal model,
         the pseudo-log-likelihood for a masked one.
-      config: how queries are cut into batches.
+      config: how queries are packed into batches; None: values that follow from the model.
 
     Raises:
       ScoreError: if the model cannot be asked for that measure.

@@ -130,7 +130,7 @@ class VariantEffect(Measure):
         """Returns the measure with every option filled in that follows from the model.
 
         Args:
-          context: of the model.
+          context: the model that is asked, with its tokenizer and its limits.
 
         Raises:
           ScoreError: if a method is another kind of model's, or the wild type cannot be read.
@@ -180,7 +180,7 @@ class VariantEffect(Measure):
         """Returns the queries of a variant; none for the wild type itself.
 
         Args:
-          context: of the model.
+          context: the model that is asked, with its tokenizer and its limits.
           record: the variant.
 
         Raises:
