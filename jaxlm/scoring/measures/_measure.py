@@ -195,8 +195,7 @@ class Measure(abc.ABC):
 
     @abc.abstractmethod
     def advance(self, state: Any, answers: Sequence[Any]) -> Round | ScoreRow:
-        """Returns a document's row, plain values by column, or the next round of questions about the
-        document.
+        """Returns a document's row, plain values by column, or the next round of questions about it.
 
         Args:
           state: the state of the round that was answered (`Round.state`).

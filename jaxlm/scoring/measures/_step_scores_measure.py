@@ -80,9 +80,7 @@ class StepScores(Measure):
         steps.check_alignment(self.alignment)
 
     def resolved(self, context: Context) -> "StepScores":
-        """Returns the measure with its functions' full names, and with `bos`, `window` and `context` filled
-        in.
-        """
+        """Returns the measure with its functions' full names, and `bos`, `window` and `context` filled in."""
         rows = self._rows
         check_step_functions(rows, context, self.contrast)
         filled = dataclasses.replace(self, functions=tuple(row.name for row in rows))
