@@ -36,8 +36,11 @@ class Sampling(NamedTuple):
 
     Example:
       >>> from jaxlm.decoding import Sampling
-      >>> Sampling(temperature=0.7, top_k=50).checked().top_p is None
-      True
+      >>> Sampling(temperature=0.7, top_k=50).draws, Sampling(repetition_penalty=1.2).draws
+      (True, False)
+      >>> Sampling(top_p=1.5).checked()
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: top_p is in (0, 1]: got 1.5
     """
 
     repetition_penalty: float | None = None

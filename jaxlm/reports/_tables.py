@@ -85,7 +85,7 @@ def _sequence_rows(scores: models.SequenceEvaluation) -> list[_Row]:
 
 
 def level_table(levels: Sequence[models.LevelSummary]) -> Table:
-    """Returns a table of scores by the share of each example's tokens that was corrupted.
+    """Returns a table of scores by the share of an example that was corrupted.
 
     Args:
       levels: the scores for each range of shares (level), in ascending order.

@@ -64,8 +64,7 @@ class HarnessModel:
         self._longest = max_length or self.loaded.config.max_length
 
     def log_likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """Returns for each pair `log p(continuation | context)` in nats, and whether the continuation is
-        greedy.
+        """Returns for each pair `log p(continuation | context)` in nats, and whether it is greedy.
 
         A continuation is greedy if each of its tokens is the likeliest one.
         """
@@ -75,9 +74,7 @@ class HarnessModel:
         return [(row["log_likelihood"], row["is_greedy"]) for row in rows]
 
     def rolling(self, texts: Sequence[str]) -> list[float]:
-        """Returns each text's log-likelihood in nats, its first token given the opening token; 0 if it is
-        empty.
-        """
+        """Returns the log-likelihood of each text in nats, given the opening token; 0 for an empty text."""
         windows = [list(self._tokens.rolling(ids, self._longest)) for ids in self._tokens.texts(texts)]
         return [
             float(row["log_likelihood"])

@@ -34,8 +34,8 @@ class Contrast(NamedTuple):
 
     Example:
       >>> from jaxlm.steps import Contrast
-      >>> Contrast(targets=["She went home."], alignment="last_common").force_inputs
-      True
+      >>> Contrast(targets=["She went home."], alignment="last_common").alignment
+      'last_common'
     """
 
     texts: Any = None

@@ -24,8 +24,8 @@ class StepInputs(NamedTuple):
       >>> import jax.numpy as jnp
       >>> from jaxlm.steps import StepInputs
       >>> inputs = StepInputs(logits=jnp.zeros((2, 5)), targets=jnp.array([0, 3]))
-      >>> inputs.logits.shape, inputs.targets.shape, inputs.noisy_logits
-      ((2, 5), (2,), None)
+      >>> inputs.logits.shape, inputs.targets.shape
+      ((2, 5), (2,))
     """
 
     logits: Float[Array, "*batch V"]

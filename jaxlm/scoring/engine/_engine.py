@@ -64,6 +64,21 @@ class Engine:
         forward.
       ConfigError: if the number of rows in a batch is not a multiple of the number of devices, or the model
         is an ensemble that shares one body.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> from jaxlm import models, pretrained, scoring, tokenizers
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=16)
+      >>> config, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> engine = scoring.Engine(loaded, forward=scoring.LogProbForward(top_k=2))
+      >>> query = scoring.Query(*(np.array(ids, np.int32) for ids in ([1, 7, 8], [0, 1, 2], [7, 8, 9])))
+      >>> [(scores.log_probs.shape, scores.top_tokens.shape) for scores in engine([query])]
+      [((3,), (3, 2))]
     """
 
     def __init__(

@@ -38,9 +38,8 @@ class LogProbForward(Forward):
       top_k: how many of the likeliest ids are returned for each place; 0: none.
       sets: `Bool[s V]`, one row for each set of ids; the log of each set's summed probability is returned as
         `QueryScores.masses`. None: no sets.
-      vocabulary: the ids that distributions are over; all other ids have probability 0. Targets are among
-        them.
-        None: every id of the model.
+      vocabulary: the ids that distributions are over; all other ids have probability 0. All targets must be
+        among these ids. None: every id of the model. None: every id of the model.
 
     Example:
       >>> from jaxlm.scoring import LogProbForward

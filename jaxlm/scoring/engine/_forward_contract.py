@@ -68,9 +68,6 @@ class Forward(abc.ABC):
         The function returns a pytree of arrays. If `each` is "place" their shape is `[B*L, ...]`, and the
         first `rows.count` rows are the answers at `rows.places`; further rows are ignored. If `each` is
         "query" their shape is `[Q, ...]`, one answer for each entry of `rows.query_counts`.
-          at
-        `rows.places`, or `[Q, ...]`, an answer for each entry of `rows.query_counts`. Further rows are
-        ignored.
 
         Args:
           model: a language model.

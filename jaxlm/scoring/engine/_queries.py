@@ -62,8 +62,8 @@ class Query(NamedTuple):
       >>> import numpy as np
       >>> from jaxlm.scoring import Query
       >>> query = Query(np.array([0, 7, 8], np.int32), np.array([1, 2], np.int32), np.array([8, 9], np.int32))
-      >>> query.positions is None, query.context
-      (True, 0)
+      >>> query.tokens[query.scored].tolist(), query.targets.tolist()  # 7 should predict 8, and 8 should predict 9
+      ([7, 8], [8, 9])
     """
 
     tokens: np.ndarray

@@ -31,8 +31,9 @@ class StepForward(Forward):
     Example:
       >>> from jaxlm import steps
       >>> from jaxlm.scoring import StepForward
-      >>> StepForward(functions=(steps.step_function("entropy"),)).contrasts
-      False
+      >>> functions = (steps.step_function("entropy"), steps.step_function("top_p_size", top_p=0.9))
+      >>> [function.name for function in StepForward(functions=functions).functions]
+      ['entropy', 'top_p_size(top_p=0.9)']
     """
 
     functions: tuple[steps.StepFunction, ...]

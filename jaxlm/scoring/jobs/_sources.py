@@ -44,9 +44,7 @@ class Source(NamedTuple):
         return list(self.files) or [self.documents]
 
     def file_check(self) -> Callable[[int], None]:
-        """Returns a function that takes a reader's number and raises `CorpusError` if the reader's file has
-        changed.
-        """
+        """Returns a function of a reader's number that raises `CorpusError` if that reader's file changed."""
         return self.check if self.files else _unchanged
 
 

@@ -65,7 +65,7 @@ class Conditional(Measure):
     unknown: UnknownPolicy = "error"
 
     def resolved(self, context: Context) -> "Conditional":
-        """Returns the measure with "auto" in `bos` replaced by what it means for the model.
+        """Returns the measure with "auto" in `bos` replaced by the value that it stands for with this model.
 
         Raises:
           ScoreError: if `bos` is "window", or asks for an opening token that the tokenizer does not have.
@@ -78,7 +78,7 @@ class Conditional(Measure):
         return dataclasses.replace(self, bos=resolve_bos(self.bos, context))
 
     def forward(self, context: Context) -> LogProbForward:
-        """Returns log-probabilities with details; queries share their contexts."""
+        """Returns a forward for log-probabilities and ranks, in which queries share their contexts."""
         return LogProbForward(details=True, shared_contexts=True)
 
     @property

@@ -216,7 +216,7 @@ class Measure(abc.ABC):
           records: consecutive documents.
 
         Returns:
-          A list in the order of the documents. An entry is a block of consecutive documents, or a single
+          A sequence in the order of the documents. An entry is a block of consecutive documents, or a single
           document that is left to `start`.
         """
         del context

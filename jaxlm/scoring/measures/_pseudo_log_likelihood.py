@@ -50,16 +50,17 @@ class PseudoLogLikelihood(Measure):
     two maskings share is read once.
 
     The tokens that open and close a text, and special tokens that are written out in it, are read and never
-    scored. A text longer than the model reads is read in windows: each token is predicted in a window around
-    its word. With `long="error"` such a text is refused.
+    scored. A text longer than the model reads at once is read in windows: each token is predicted in a window
+    around its word. With `long="error"` such a text is refused.
 
     Attributes:
-      masking: one or several of "original", "within-word" and "whole-word". Each makes a column of sums;
-        where only one can be used, the first counts.
-      vocabulary: the ids that distributions are over: "all", the "regular" ones without special tokens, or
-        those of the 20 "amino-acids".
-      word_unit: what a word is: one of the "pieces" that the tokenizer divides texts into, what is between
-        "spaces", or "auto"; see `word_numbers`.
+      masking: one or several of "original", "within-word" and "whole-word". Each makes a column of sums; the
+        pseudo-perplexity, ranks and entropies are computed under the first one.
+      vocabulary: the ids that distributions are over: "all" ids, the "regular" ids without special tokens, or
+        the ids of the 20 "amino-acids".
+      word_unit: what a word is. "pieces": one of the pieces that the tokenizer divides a text into before it
+        makes tokens; "spaces": the text between white space; "auto": "pieces" if the tokenizer has them, else
+        "spaces" (see `word_numbers`).
       long: what happens to a text longer than the model reads: "error" refuses the text, "window" reads
         windows.
       unknown: what happens with a symbol that the vocabulary cannot write: "error" refuses the text; "score"

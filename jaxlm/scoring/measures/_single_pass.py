@@ -55,8 +55,8 @@ class SinglePass(Measure):
 
     Example:
       >>> from jaxlm.scoring import SinglePass
-      >>> SinglePass(keep_share=0.1, random_share=0.1).options()["keep_share"]
-      0.1
+      >>> SinglePass(keep_share=0.2, random_share=0.1).options()["keep_share"]
+      0.2
     """
 
     name: ClassVar[str] = "single-pass"

@@ -92,8 +92,8 @@ class VariantEffect(Measure):
 
     Example:
       >>> from jaxlm.scoring import VariantEffect
-      >>> VariantEffect(wild_type="MKT", methods=("wt-fill", "mask-fill")).options()["measure"]
-      'variant-effect'
+      >>> VariantEffect(wild_type="MKT", methods=("wt-fill", "mask-fill")).options()["methods"]
+      ('wt-fill', 'mask-fill')
 
     References:
       Meier et al., "Language models enable zero-shot prediction of the effects of mutations on protein
