@@ -95,7 +95,7 @@ def penalize_repetition(
     Args:
       logits: `Float[B V]`, the logits of the next token of each text.
       seen: `Bool[B V]`, True = prompt or text contain the token.
-      penalty: above 1 makes seen tokens less likely.
+      penalty: a number above 0; above 1 it makes seen tokens less likely.
 
     Example:
       >>> import jax.numpy as jnp
@@ -111,7 +111,9 @@ def penalize_repetition(
 
 
 def keep_top_k(logits: Float[Array, "B V"], k: Int[Array, ""] | int) -> Float[Array, "B V"]:
-    """Returns logits `Float[B V]` with -inf for every token below the k-th largest logit of its row.
+    """Returns logits `Float[B V]` with -inf for every logit below the k-th largest of its row.
+
+    Logits that equal the k-th largest stay. If k is V or more, all stay.
 
     Example:
       >>> import jax.numpy as jnp
@@ -129,7 +131,7 @@ def keep_top_k(logits: Float[Array, "B V"], k: Int[Array, ""] | int) -> Float[Ar
 def keep_top_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Float[Array, "B V"]:
     """Returns logits with -inf outside the smallest set of likeliest tokens with probability at least p.
 
-    The likeliest token always stays.
+    The logits are `Float[B V]`, and p is in (0, 1]. The likeliest token always stays.
 
     Example:
       >>> import jax.numpy as jnp
@@ -151,7 +153,9 @@ def keep_top_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Floa
 
 
 def keep_min_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Float[Array, "B V"]:
-    """Returns logits with -inf where a token is less than p times as likely as the likeliest one.
+    """Returns logits with -inf where a token is less than p times as likely as the likeliest token.
+
+    The logits are `Float[B V]`, and p is in [0, 1].
 
     Example:
       >>> import jax.numpy as jnp

@@ -36,9 +36,9 @@ class NextTokenModel(nn.Module):
       language_model_head: a module that is called with vectors `Float[... D]` and returns logits
         `Float[... V]`, such as `language_model_head("gpt2")`. A tied kernel, a transform and a soft cap are
         part of the head.
-      contextualizer: None, or a module that is called as `contextualizer(vectors, mask, deterministic=...)`
-        with `Float[B L D]` and `Bool[B L]` (True = real) and returns vectors of any width D. None: the head
-        reads the embedder's vectors.
+      contextualizer: a module that is called as `contextualizer(vectors, mask, deterministic=...)` with
+        `Float[B L D]` and `Bool[B L]` (True = real) and returns vectors of any width D. None: the head reads
+        the embedder's vectors.
       dropout: the dropout rate before the head, in [0, 1). The model has no other dropout of its own.
       top_k: how many tokens are reported for each text, at most the size of the vocabulary.
       initializer: a function of a PRNG key and of fresh parameters that returns the parameters to begin with.

@@ -39,7 +39,7 @@ class LogProbForward(Forward):
       sets: `Bool[s V]`, one row for each set of ids; the log of each set's summed probability is returned as
         `QueryScores.masses`. None: no sets.
       vocabulary: the ids that distributions are over; all other ids have probability 0. All targets must be
-        among these ids. None: every id of the model. None: every id of the model.
+        among these ids. None: every id of the model.
 
     Example:
       >>> from jaxlm.scoring import LogProbForward

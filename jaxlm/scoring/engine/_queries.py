@@ -62,7 +62,7 @@ class Query(NamedTuple):
       >>> import numpy as np
       >>> from jaxlm.scoring import Query
       >>> query = Query(np.array([0, 7, 8], np.int32), np.array([1, 2], np.int32), np.array([8, 9], np.int32))
-      >>> query.tokens[query.scored].tolist(), query.targets.tolist()  # 7 should predict 8, and 8 should predict 9
+      >>> query.tokens[query.scored].tolist(), query.targets.tolist()  # 7 predicts 8, and 8 predicts 9
       ([7, 8], [8, 9])
     """
 
