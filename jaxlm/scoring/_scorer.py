@@ -114,14 +114,15 @@ class Scorer:
     def __call__(self, records: Iterable[data.Record]) -> Iterator[ScoreRow]:
         """Yields one row for each record, in order, as records come; `{"error": line}` if it has no score.
 
-        The stages, each on blocks: texts, their tokens, the queries that they make, rows packed with queries,
-        what the devices compute for the rows, the answers to the queries, the rows of scores. One thread
-        encodes texts, a second one makes queries and packs them, and the caller's thread makes the rows of
-        scores, while the devices work. A measure that asks again makes its queries in the caller's thread,
-        too.
+        A query is one sequence that the model reads and is asked about. The work has stages, each on blocks
+        of documents: texts, their tokens, the queries of the measure, batch rows packed with queries, what
+        the devices compute for these, the answers to the queries, and the documents' rows of scores. One
+        thread encodes texts, a second one makes queries and packs them, and the caller's thread makes the
+        rows of scores, while the devices work. If the measure's further questions depend on answers
+        (`asks_again`), its queries are made in the caller's thread, too.
 
         Args:
-          records: documents.
+          records: the documents to score.
         """
         texts = text_blocks(records)
         tokens = prefetch(map(self._with_tokens, texts))

@@ -38,7 +38,7 @@ class RowScorer(Protocol):
         ...
 
     def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]:
-        """Yields a row for each record, in order; `{"error": line}` for one without a score."""
+        """Yields one row for each record, in order; `{"error": line}` for a record without a score."""
         ...
 
 

@@ -68,7 +68,7 @@ def run_ray_job(
     Args:
       make_scorer: a function without arguments that makes a scorer. The function is pickled and every actor
         calls it, so that the model is never pickled.
-      source: the corpus; its files are where the reading task runs.
+      source: the corpus; its files must exist on the machine where the reading task runs.
       out: a folder that all machines share, or a URL.
       config: how the corpus is divided into parts; `shard` must be (1, 1), because Ray divides the work.
         None: `JobConfig()`.
@@ -79,8 +79,8 @@ def run_ray_job(
       `JobProgress` after each part, and at the end one `JobFinished`.
 
     Raises:
-      UsageError: if Ray is not installed, a shard is asked for, there is no document, or `out` holds another
-        job.
+      UsageError: if Ray is not installed, `shard` is not (1, 1), there is no document, `out` holds another
+        job, or another process is writing to it.
       ScoreError: if no scorer can be made, or a document cannot be scored and `on_error` is "stop".
       WorkError: if Ray gives up, `out` is removed while the job runs, or a part is missing or damaged at the
         end.
