@@ -45,7 +45,7 @@ class LMState(Protocol):
         """Returns the state after one more symbol.
 
         Args:
-          symbol: its number.
+          symbol: the number of the symbol.
 
         Raises:
           UsageError: if the model has no such symbol.

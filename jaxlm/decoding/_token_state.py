@@ -64,7 +64,7 @@ class TokenState(LMState):
         """Returns the state after one more token; the time does not depend on the context's length.
 
         Args:
-          token: its id.
+          token: the token's id.
 
         Raises:
           UsageError: if the token is not an id of the model's vocabulary.

@@ -60,7 +60,8 @@ class JobConfig:
       part_characters: a part ends with the document that brings it to this many characters of text, and a
         killed job loses no more than that; None: 4,194,304, or 131,072 for a measure that reads a text once
         for each of its tokens.
-      shard: (i, n): this process scores every n-th part from the i-th on, 1 <= i <= n.
+      shard: (i, n) with 1 <= i <= n: the job is shared by n processes, and this process scores every n-th
+        part from the i-th on. (1, 1): it scores all parts.
       on_error: what happens at a document that cannot be read or scored. "row" writes a row without scores,
         whose column `error` says why; "stop" ends the job there with an exception.
       base: the base of the logarithms in the files: "e" (nats) or "2" (bits).
