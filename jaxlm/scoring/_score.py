@@ -56,10 +56,10 @@ class Score(NamedTuple):
     Of each word, with `words`:
       `words`: the word's text, without the white space around it. For "log-likelihood" words are separated by
         white space, for "pseudo-log-likelihood" the option `word_unit` says what a word is.
-      `word_surprisals`: -log p(word | the text before it). The probability that the word ends there counts
-        for this word, and not for the next one, whose first token would otherwise contain it. So a surprisal
-        differs from the sum over the word's tokens. None for a first word that nothing predicts. See Pimentel
-        and Meister, https://arxiv.org/abs/2406.14561.
+      `word_surprisals`: -log p(word | the text before it), corrected at the word's end: the probability that
+        the word ends there counts for this word, and not for the next one, whose first token would otherwise
+        contain it. So a surprisal differs from the sum over the word's tokens. None for a first word that
+        nothing predicts. See Pimentel and Meister, https://arxiv.org/abs/2406.14561.
       `word_log_probs`, `word_log_probs_within_word`, `word_log_probs_whole_word`: the sum of the
         log-probabilities of the word's tokens under each masking ("pseudo-log-likelihood"), without this
         correction.

@@ -82,9 +82,9 @@ class LogLikelihood(Measure):
         scores the unknown token in its place like any other token.
       tokens: whether the row of a text has lists with one entry per token: ids, strings, offsets and scores.
       words: whether the row of a text has lists of its words and their surprisals. Tokens that begin with a
-        space tell only at the next word that a word has ended. So each surprisal is corrected: the
-        probability that a word ends behind its last token counts for this word and not for the next one (see
-        `Score`).
+        space tell only at the next word that a word has ended. So each surprisal is corrected at the word's
+        end: the probability that a word ends behind its last token counts for this word and not for the next
+        one (see `Score`).
       top_k: how many of the likeliest ids are listed for each token, if `tokens` is True; 0: none.
 
     Raises:
