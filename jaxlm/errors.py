@@ -7,9 +7,9 @@ command line reports such an error as a bug, with the file and line that raised 
 
 
 class JaxlmError(ValueError):
-    """A user's mistake, in one line that is written for the user: expected, came, where, remedy.
+    """A user's mistake. The message is one line: what was expected, what came, where, and what to do.
 
-    The command line prints the line and exits with 2.
+    The command line prints the message and exits with status 2.
 
     Example:
       >>> from jaxlm.errors import ConfigError, JaxlmError
@@ -42,7 +42,7 @@ class NotAFolderError(ModelError, NotADirectoryError):
 
 
 class FolderTakenError(UsageError, FileExistsError):
-    """A folder that should be written holds something already, or another process writes it."""
+    """A folder to be written already contains something, or another process is writing to it."""
 
 
 class CorpusError(JaxlmError):
@@ -68,10 +68,10 @@ class ScoreError(JaxlmError):
 
 
 class WorkError(RuntimeError):
-    """The request was right and its work failed, in one line that tells the user how to go on.
+    """A right request failed while it was carried out. The message is one line that says how to go on.
 
-    It is no `JaxlmError`, because the user did nothing wrong. The command line prints the line and exits
-    with 1.
+    The class is not a `JaxlmError`, because the user did nothing wrong. The command line prints the message
+    and exits with status 1.
 
     Example:
       >>> from jaxlm.errors import WorkError

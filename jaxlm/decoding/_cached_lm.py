@@ -27,13 +27,13 @@ from jaxlm.typing import Array, Float, Int
 
 
 class Counters(NamedTuple):
-    """What a `CachedLM` has done so far.
+    """How much a `CachedLM` has done so far.
 
     Attributes:
       requests: how many distributions were asked for.
-      hits: how many of them were remembered, without a call of the device.
+      hits: how many of these distributions were remembered, so that the device was not called.
       calls: how often the device was called.
-      batch_sizes: how many distributions each of the last 1024 calls computed.
+      batch_sizes: for each of the last 1024 calls, how many distributions the call computed.
       tokens_read: how many tokens the model has read in all calls.
     """
 
@@ -45,7 +45,10 @@ class Counters(NamedTuple):
 
 
 class CachedLM:
-    """A causal LM that remembers, within bounds, what it has read. Threads may share it.
+    """A causal LM that remembers, within bounds, the contexts that it has read.
+
+    Contexts form a tree: a node stands for a context, and its children for the contexts that are one token
+    longer. The keys and values of a common prefix are computed once. Threads may share one `CachedLM`.
 
     Example:
       >>> import jax
@@ -79,11 +82,13 @@ class CachedLM:
 
         Args:
           model: a causal LM.
-          params: its parameters.
-          bos_id: the token of the initial context, if no other is given; None: there is none.
-          num_slots: how many tokens the cache holds, at least the model's context; None: twice the context.
-          max_batch: the most distributions that one call computes.
-          max_results: how many distributions are remembered.
+          params: the model's parameters.
+          bos_id: the token with which `initial_state` begins if no context is given; None: it begins with no
+            token.
+          num_slots: how many tokens the cache holds keys and values of, at least the model's `max_length`;
+            None: twice the `max_length`.
+          max_batch: the largest number of distributions that one call of the device computes.
+          max_results: how many distributions are remembered at most.
 
         Raises:
           UsageError: if the model is not causal or a bound is too small.
@@ -123,11 +128,11 @@ class CachedLM:
         return make, (self.model, self.params)
 
     def node(self, context: Sequence[int], after: Node | None = None) -> Node:
-        """Returns the node of a context.
+        """Returns the node that stands for a context; the model reads nothing yet.
 
         Args:
-          context: ids.
-          after: the node that the ids follow; None: they begin the context.
+          context: the ids of the context, or of its end.
+          after: the node of the context that the ids continue; None: the ids are the whole context.
         """
         with self._names:
             return (self._root if after is None else after).descend(context)
@@ -136,7 +141,7 @@ class CachedLM:
         """Returns the float32 log-probs `[V]` of the token after each context, in nats, as read-only arrays.
 
         Args:
-          nodes: contexts of one token or more.
+          nodes: nodes of contexts with at least one token, as `node` returns them.
         """
         with self._device:
             results = {node: self._results[node] for node in nodes if node in self._results}
@@ -157,10 +162,11 @@ class CachedLM:
     def log_probs_batch(self, nodes: Sequence[Node]) -> jax.Array:
         """Returns the log-probs of contexts as one array `Float32[M V]`, which stays on the device.
 
-        The distributions are not remembered, only the keys and values: asking again costs a call of the head.
+        The cache remembers only the keys and values of the contexts, not the distributions: asking for them
+        again costs a call of the model's head.
 
         Args:
-          nodes: M contexts of one token or more, at least one context.
+          nodes: M >= 1 nodes of contexts with at least one token.
         """
         with self._device:
             unique = list(dict.fromkeys(nodes))
@@ -173,7 +179,7 @@ class CachedLM:
         return rows[jnp.asarray([number[node] for node in nodes])]
 
     async def log_probs_async(self, node: Node) -> np.ndarray:
-        """Returns `log_probs` of one context; coroutines that wait at the same time share a call."""
+        """Returns `log_probs` of one context; coroutines that wait at the same time share a device call."""
         return await self._gatherer.log_probs(node)
 
     def _computed(self, nodes: list[Node]) -> Iterator[tuple[list[Node], jax.Array]]:

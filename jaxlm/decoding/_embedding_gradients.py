@@ -23,15 +23,16 @@ class EmbeddingGradients(NamedTuple):
     """The gradient of the loss of a model's predictions with respect to each token's vector.
 
     Attributes:
-      tokens: `Int[B L]` the ids that were read.
-      segments: `Int[B L]` 1 at real positions, 0 at padding.
-      positions: `Int[B M]` offsets at which the model predicts; -1 in unused entries.
-      targets: `Int[B M]` the ids whose loss it is; meaningless in unused entries.
-      loss: `Float32[B]` of each text, the mean over its positions of -log p(target), nats.
-      gradients: `Float32[B L D]` of each text's loss with respect to the vectors of its tokens, nats per unit
-        of the vectors; zero at padding.
-      saliency: `Float32[B L]` in [0, 1]: `|g . e|` of the gradient `g` and the vector `e` of each position,
-        divided by the sum over the text, so that it sums to 1; all 0 if that sum is 0. Zero at padding.
+      tokens: `Int[B L]`. The ids that the model read.
+      segments: `Int[B L]`. 1 at real positions, 0 at padding.
+      positions: `Int[B M]`. The indices into a row at which the model predicts; -1 in unused entries.
+      targets: `Int[B M]`. The ids whose probabilities the loss is made of; meaningless in unused entries.
+      loss: `Float32[B]`. The loss of each text: the mean of -log p(target) over its M predictions, in nats.
+      gradients: `Float32[B L D]`. The gradient of each text's loss with respect to the vectors of its tokens,
+        in nats per unit of the vectors; zero at padding.
+      saliency: `Float32[B L]`, in [0, 1]. `|g . e|` for the gradient `g` and the vector `e` of each position,
+        divided by the sum over the text, so that a text's saliencies sum to 1. All are 0 if that sum is 0;
+        they are 0 at padding.
     """
 
     tokens: Int[Array, "B L"]
@@ -52,25 +53,27 @@ def embedding_gradients(
     positions: Int[Array, "B M"] | None = None,
     targets: Int[Array, "B M"] | None = None,
 ) -> EmbeddingGradients:
-    """Returns the gradients of the loss of each text's predictions; a pure function of arrays.
+    """Returns the gradient of each text's loss with respect to its token vectors; a pure function of arrays.
 
-    `gradients[b, t] = d loss[b] / d e[b, t]` where `e = token_vectors(tokens)`. For a language model these
-    are the rows of its token embedding, before scaling and positions; for your own embedder see
-    `NextTokenModel.text_field_embedder`. A text's gradients do not depend on the rest of the batch. There is
-    no dropout.
+    `gradients[b, t] = d loss[b] / d e[b, t]` where `e = token_vectors(tokens)`. For a language model the
+    vectors are the rows of its token embedding, before scaling and before positions are added; for your own
+    embedder see `NextTokenModel.text_field_embedder`. A text's gradients do not depend on the rest of the
+    batch. There is no dropout.
 
     Args:
-      model: a `NextTokenModel`, a `CausalLM` or a `MaskedLM`; not traced.
-      params: its parameters.
-      tokens: `Int[B L]` ids.
-      segments: `Int[B L]` 1 at real positions, 0 at padding; None: no padding.
-      positions: `Int[B M]` offsets at which the model predicts, for a masked LM those of the masks; -1 in
-        unused entries. None: the last real position of each text.
-      targets: `Int[B M]` ids, -1 for the likeliest token of the whole vocabulary; None: the likeliest token
-        everywhere. An id that the head does not have makes that text's results NaN.
+      model: a `NextTokenModel`, a `CausalLM` or a `MaskedLM`; under `jax.jit` it must be static, not an
+        argument that is traced.
+      params: the model's parameters.
+      tokens: `Int[B L]`, the ids that the model reads.
+      segments: `Int[B L]`, 1 at real positions, 0 at padding; None: the rows have no padding.
+      positions: `Int[B M]`, the indices into a row at which the model predicts; for a masked LM the indices
+        of the mask tokens; -1 in unused entries. None: the last real position of each text.
+      targets: `Int[B M]`, the ids whose probabilities the loss is made of; -1 stands for the likeliest token
+        of the whole vocabulary. None: the likeliest token at every position. An id that the head does not
+        have makes that text's results NaN.
 
     Raises:
-      UsageError: if the model is a masked LM and `positions` is None, or it is none of these models.
+      UsageError: if the model is a masked LM and `positions` is None, or the model is of another class.
       TypeError: if a part of the model returns no array.
 
     Example:

@@ -17,12 +17,13 @@ FILL_METHODS = ("parallel", "iterative")
 
 
 class Candidate(NamedTuple):
-    """A possible token at a mask.
+    """A token that the model may predict at a mask.
 
     Attributes:
-      token_id: its id.
-      token: its text.
-      probability: in [0, 1]; those of all tokens that may be predicted sum to 1.
+      token_id: the token's id.
+      token: the token's text.
+      probability: the token's probability, in [0, 1]. The probabilities of all tokens that are no special
+        tokens sum to 1.
     """
 
     token_id: int
@@ -34,8 +35,10 @@ class MaskPrediction(NamedTuple):
     """The tokens that the model predicts at one mask.
 
     Attributes:
-      position: offset of the mask in the ids of the text, including those that open it.
-      candidates: the `top_k` likeliest tokens, best first; the first one fills the mask.
+      position: the index of the mask among the token ids of the text, from 0. Special tokens in front of the
+        text, such as [CLS], count.
+      candidates: the `top_k` likeliest tokens, likeliest first, where `top_k` is the argument of `fill`;
+        fewer if the vocabulary has fewer. The first candidate fills the mask.
     """
 
     position: int
@@ -43,12 +46,12 @@ class MaskPrediction(NamedTuple):
 
     @property
     def token(self) -> str:
-        """The token that fills the mask."""
+        """The text of the token that fills the mask."""
         return self.candidates[0].token
 
     @property
     def probability(self) -> float:
-        """The probability of that token, in [0, 1]."""
+        """The probability of the token that fills the mask, in [0, 1]."""
         return self.candidates[0].probability
 
 
@@ -56,9 +59,10 @@ class FilledText(NamedTuple):
     """A text whose masks have been filled.
 
     Attributes:
-      tokens: `Int[L]` ids, including those that open and close the text.
-      text: the text itself, decoded.
-      predictions: one for each mask, in the order of the text.
+      tokens: `Int[L]`. The ids of the filled text, with the special tokens that open and close it, such as
+        [CLS].
+      text: the filled text as a string, without the special tokens that open and close it.
+      predictions: one `MaskPrediction` for each mask, in the order of the text.
     """
 
     tokens: np.ndarray
@@ -67,21 +71,24 @@ class FilledText(NamedTuple):
 
 
 def fill(loaded: pretrained.Loaded, text: Text, *, top_k: int = 5, method: str = "parallel") -> FilledText:
-    """Fills the masks of one text, as `fill_batch` describes.
+    """Fills the masks of one text with the model's likeliest tokens.
 
     Args:
       loaded: a masked LM, as `pretrained.load` returns it.
-      text: a text with the mask token (`[MASK]` in tokenizers trained here) where a token is missing; or its
-        ids.
-      top_k: how many tokens to report at each mask, at most the tokens that may be predicted.
-      method: "parallel" or "iterative".
+      text: a text with the mask token (`[MASK]` in jaxlm's own tokenizers) where a token is missing; or the
+        ids of such a text, to which nothing is added.
+      top_k: how many tokens are reported at each mask; all of them if the vocabulary has fewer without
+        special tokens.
+      method: "parallel" predicts every mask in one pass of the model, given the text with all its masks;
+        "iterative" fills one mask in each pass, the most certain one first.
 
     Returns:
-      `FilledText`.
+      The filled text, with the candidates at each mask.
 
     Raises:
-      UsageError: as `fill_batch`.
-      TypeError: as `fill_batch`.
+      UsageError: if the model is not a masked LM or has no mask token, the text has no mask or is longer than
+        the model's `max_length`, `top_k` is below 1, or the method is unknown.
+      TypeError: if `loaded` is not a `pretrained.Loaded`.
 
     Example:
       >>> import jax
@@ -102,24 +109,25 @@ def fill(loaded: pretrained.Loaded, text: Text, *, top_k: int = 5, method: str =
 def fill_batch(
     loaded: pretrained.Loaded, texts: Iterable[Text], *, top_k: int = 5, method: str = "parallel"
 ) -> list[FilledText]:
-    """Fills the masks of several texts. A text's result does not depend on the others.
+    """Fills the masks of several texts. A text's result does not depend on the other texts.
 
     "parallel" predicts every mask from the text as given, argmax p(token | text with all its masks), in one
-    pass of the model. "iterative" fills one mask in each pass, the one whose best token is the most probable,
-    and predicts the other masks again with that token in place; the reported probabilities are those of the
-    pass that filled the mask. Special tokens, including the end of an instruction, have probability zero:
-    they are removed before normalising.
+    pass of the model. "iterative" fills one mask in each pass, the mask whose best token has the highest
+    probability, and predicts the remaining masks again with that token in place; a mask's reported
+    probabilities are from the pass that filled it. Special tokens have probability zero: they are removed
+    before normalising.
 
     The model reads a text between the tokens that opened and closed texts in its training ([CLS], [SEP]), as
-    `jaxlm fill` does, and `transformers` for a published model; `FilledText.text` is without them. Nothing is
-    added to ids.
+    `jaxlm fill` does, and as `transformers` does for a published model. `FilledText.text` does not contain
+    these tokens. Nothing is added to a text that is given as ids.
 
     Args:
       loaded: a masked LM, as `pretrained.load` returns it.
-      texts: texts with the mask token where a token is missing, or their ids; lengths may differ. A string is
-        one text.
-      top_k: how many tokens to report at each mask, at most the tokens that may be predicted.
-      method: "parallel" or "iterative".
+      texts: texts with the mask token where a token is missing, or rows of ids; lengths may differ. A single
+        string is one text.
+      top_k: how many tokens are reported at each mask; all of them if the vocabulary has fewer without
+        special tokens.
+      method: "parallel" or "iterative", as described above.
 
     Returns:
       One `FilledText` for each text, in order.

@@ -34,15 +34,17 @@ TURNS_BETWEEN_LOOKS = 8
 
 
 class GeneratedText(NamedTuple):
-    """The continuation of a prompt; or the text that an encoder-decoder wrote from it.
+    """The continuation of a prompt, or the text that an encoder-decoder wrote from the prompt.
 
     Attributes:
-      prompt: `Int[L]` ids.
-      tokens: `Int[U]` new ids, including the one that ended the text.
-      log_probs: `Float32[U]` nats of each under the model itself, before penalties, temperature and cuts.
+      prompt: `Int[L]`. The ids of the prompt as the model read them.
+      tokens: `Int[U]`. The new ids, with the stop id that ended the text, if one did.
+      log_probs: `Float32[U]`. The log-probability of each new id in nats, under the model's own distribution:
+        before penalties, temperature, top-k, top-p and min-p.
       text: the new tokens as text, without the stop id or stop string and without a `first_id`.
-      ended_by: "stop" (a stop id), "stop_string", "length", or None while it is being written.
-      score: of beam search, `log-likelihood / length ** length_penalty`; None without it.
+      ended_by: what ended the text: "stop" (a stop id), "stop_string", or "length" (the largest number of
+        tokens, or a full context). None while the text is being written.
+      score: the score of beam search, `log-likelihood / length ** length_penalty`; None without beam search.
     """
 
     prompt: np.ndarray
@@ -54,7 +56,7 @@ class GeneratedText(NamedTuple):
 
     @property
     def log_likelihood(self) -> float:
-        """Log-probability of all tokens given the prompt, in nats."""
+        """The log-probability of all new tokens given the prompt, in nats."""
         return float(self.log_probs.sum(dtype=np.float64))
 
 
@@ -65,24 +67,26 @@ def generate(
     *,
     rng: jax.Array | None = None,
 ) -> list[GeneratedText]:
-    """Returns what the model writes after each prompt. A prompt's result does not depend on the others.
+    """Returns what the model writes after each prompt. No prompt's result depends on the other prompts.
 
-    All prompts share one prefill and one compiled loop, whatever their lengths. Sizes are rounded up, so that
-    few programs are compiled. A draw is a function of the key, the prompt's ids, how many earlier prompts
-    have the same ids, and its offset in the text: it is the same in any batch. An encoder-decoder reads each
-    prompt once and writes a new text from it.
+    All prompts are read in one pass and continued in one compiled loop, whatever their lengths. Sizes are
+    rounded up, so that few programs are compiled. A random draw depends on the key, the prompt's ids, how
+    many earlier prompts have the same ids, and the index of the token in the text; so a draw is the same in
+    any batch. An encoder-decoder reads each prompt once and writes a new text from it.
 
     Before a text the model reads the tokens that opened texts in its training, as `jaxlm generate` does, and
-    `transformers` for a published model; an encoder-decoder also reads those that closed them. Nothing is
-    added to ids.
+    as `transformers` does for a published model. An encoder-decoder also reads the tokens that closed texts.
+    Nothing is added to a prompt that is given as ids.
 
     Args:
       loaded: a causal LM or an encoder-decoder, as `pretrained.load` returns it.
-      prompts: texts or ids; lengths may differ. For an empty text the model reads the tokens that open texts,
-        else the begin-of-sequence token. A string is one text.
-      config: None: greedy, 128 tokens. Fields that are not set take what the model's files require of every
-        text, such as the first token of a translation (`with_defaults`).
-      rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after a repetition penalty.
+      prompts: texts, or rows of ids; lengths may differ. For an empty text the model reads the tokens that
+        open texts or, if there are none, the begin-of-sequence token. A single string is one prompt.
+      config: how tokens are chosen and what ends a text; None: the likeliest token, and at most 128 of them.
+        Fields that are not set take what the model's files require of every text, such as the first token of
+        a translation (see `with_defaults`).
+      rng: a PRNG key with which tokens are drawn; do not use the key again. None: the likeliest token is
+        taken, after a repetition penalty if the config has one.
 
     Returns:
       One `GeneratedText` for each prompt, in order.
@@ -130,20 +134,25 @@ def stream(
     rng: jax.Array | None = None,
     every: int = 1,
 ) -> Iterator[list[GeneratedText]]:
-    """Yields the results of `generate` as far as they are written, every few tokens.
+    """Yields what `generate` returns, as far as it is written, every few tokens.
 
-    From one yield to the next a text only grows: the end of a text is held back while its last character
-    lacks bytes, and while it may become a stop string.
+    Each yield is a list with one `GeneratedText` for each prompt. From one yield to the next a text only
+    grows: its end is held back while the last character lacks bytes, and while the end may become a stop
+    string.
 
     Args:
-      loaded: as for `generate`.
-      prompts: as for `generate`.
-      config: as for `generate`, without beam search.
-      rng: as for `generate`.
-      every: tokens between two yields; the texts do not depend on it.
+      loaded: a causal LM or an encoder-decoder, as `pretrained.load` returns it.
+      prompts: texts, or rows of ids; lengths may differ. A single string is one prompt.
+      config: how tokens are chosen and what ends a text, without beam search; None: the likeliest token, and
+        at most 128 of them.
+      rng: a PRNG key with which tokens are drawn; do not use the key again. None: the likeliest token is
+        taken.
+      every: how many tokens of each text are written between two yields; the texts do not depend on this
+        number.
 
     Raises:
-      UsageError: as `generate`, and if `num_beams` is above 1 or `every` is below 1.
+      UsageError: if `num_beams` is above 1 or `every` is below 1, and for each reason for which `generate`
+        raises it.
 
     Example:
       >>> import jax

@@ -12,29 +12,37 @@ from jaxlm.io import check_numbers
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """How many tokens are written, how they are chosen, and what ends a text.
+    """How many tokens a model writes, how it chooses them, and what ends a text.
+
+    Where a field's default is None, None means the rule of the model's files, if the files have such a rule
+    (see `with_defaults`); what is said of None below holds if they have none.
 
     Attributes:
-      max_new_tokens: the most new tokens. A text also ends where the model's context is full; relative
-        positions have no such limit.
-      sampling: how the distribution is changed before a token is chosen.
+      max_new_tokens: the largest number of new tokens. A text also ends where the model's context is full,
+        except for a model with relative positions, which has no such limit.
+      sampling: how the distribution is changed before a token is chosen; by default it is not changed.
       stop_ids: ids that end a text; None: the tokens that closed texts in the model's training, else the
         tokenizer's end-of-sequence token, else, for an encoder-decoder, the token that closes texts.
-      stop_strings: strings that end a text; a string is one of them.
-      num_beams: how many continuations beam search keeps; 1: no beam search.
-      length_penalty: beams are compared by `log-likelihood / length ** length_penalty`.
-      early_stopping: when beam search ends. True: with `num_beams` ended continuations; False: when no open
-        beam can be better than those at its present length; "never": at any length that it may reach.
-      forbidden_ids: ids that are never chosen; None: those of the model's files, if there are any.
-      first_id: the id that must begin every text; None: any id may.
-      last_id: the id forced at the last allowed position of a text; None: no id.
-      forbidden_first_ids: ids that may not begin a text, or may not follow `first_id` if that is set.
-      forbidden_words: sequences of ids that may not occur in a text, nor across its border with the prompt.
-      no_repeat_ngram_size: no sequence of so many ids may occur twice in prompt and text together (for an
+      stop_strings: strings that end a text; a single string is one stop string.
+      num_beams: how many continuations (beams) beam search keeps; 1: no beam search.
+      length_penalty: the exponent with which beams are compared, by `log-likelihood / length **
+        length_penalty`; a larger exponent favours longer texts.
+      early_stopping: when beam search ends. True: as soon as `num_beams` continuations have ended. False:
+        when no open beam, scored at its present length, can be better than the ended ones. "never": when no
+        open beam can be better at any length that it may still reach.
+      forbidden_ids: ids that are never chosen; None: the forbidden ids of the model's files, if there are
+        any.
+      first_id: the id that must begin every text; None: any id may begin a text.
+      last_id: the id that is forced at the last allowed position of a text; None: no id is forced.
+      forbidden_first_ids: ids that may not begin a text, or may not follow `first_id` if `first_id` is set;
+        None: any id may begin a text.
+      forbidden_words: sequences of ids that may occur neither in a text nor across the border between prompt
+        and text; None: no sequence is forbidden.
+      no_repeat_ngram_size: n, if no sequence of n ids may occur twice in prompt and text together (for an
         encoder-decoder: in the text that its decoder reads); 0 or None: repetitions are allowed.
-      min_new_tokens: the fewest new tokens before a text may end; 0 or None: a text may be empty.
-      min_length: the same for prompt and text together (for an encoder-decoder: for the text that its decoder
-        reads).
+      min_new_tokens: the smallest number of new tokens before a text may end; 0 or None: a text may be empty.
+      min_length: the smallest number of tokens of prompt and text together (for an encoder-decoder: of the
+        text that its decoder reads) before a text may end; 0 or None: there is no such limit.
 
     Raises:
       ConfigError: if a value is out of range or two contradict each other.

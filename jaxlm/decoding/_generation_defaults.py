@@ -18,19 +18,19 @@ def with_defaults(config: GenerationConfig, extra: Mapping[str, Any]) -> Generat
     """Returns a config whose unset fields are filled with the rules of a model's files.
 
     The rules are: ids that end a text, an id that begins every text, an id forced at the last allowed
-    position, ids that are never chosen (`suppress_tokens`, `bad_words_ids`) or not as the first
-    (`begin_suppress_tokens`), the least length of texts (`min_length`, `min_new_tokens`), and the length of
-    sequences that may not occur twice (`no_repeat_ngram_size`). Fields that the config sets are kept, also
-    `forbidden_ids=()` and 0. The files do not change how tokens are searched or drawn; `ignored_rules` lists
-    the rules that are not followed.
+    position, ids that are never chosen (`suppress_tokens`, `bad_words_ids`), ids that are not chosen as the
+    first (`begin_suppress_tokens`), the smallest length of texts (`min_length`, `min_new_tokens`), and the
+    length of sequences that may not occur twice (`no_repeat_ngram_size`). Fields that the config sets keep
+    their values, also `forbidden_ids=()` and 0. The files do not change how tokens are searched or drawn;
+    `ignored_rules` lists the rules of the files that are not followed.
 
     Args:
-      config: what is asked for.
-      extra: `Loaded.extra`.
+      config: the config that the user asks for.
+      extra: what the model's files say beside its config, from `pretrained.Loaded.extra`.
 
     Raises:
-      ModelError: if a value of the files is not of its type: an id, a list of lists of ids, or a whole
-        number.
+      ModelError: if a value in the files has the wrong type: it should be an id, a list of lists of ids, or a
+        whole number.
 
     Example:
       >>> from jaxlm.decoding import GenerationConfig, with_defaults
@@ -63,15 +63,16 @@ def with_defaults(config: GenerationConfig, extra: Mapping[str, Any]) -> Generat
 
 
 def ignored_rules(config: GenerationConfig, extra: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the rules of a model's files that this config does not follow, as `name=value`.
+    """Returns the rules of a model's files that a config does not follow, each as `name=value`.
 
-    Every name of a generation_config.json is followed, has no effect on the text, or is returned here.
-    Unknown names are returned, too.
+    Every entry of a generation_config.json is either followed, or has no effect on the text, or is returned
+    here. Entries with unknown names are returned, too.
 
     Args:
-      config: what is asked for, after `with_defaults` or before. A number of beams, a temperature, a penalty
-        or an end that is equal to that of the files counts as followed, and texts may be shorter.
-      extra: `Loaded.extra`.
+      config: the config that the user asks for, after `with_defaults` or before. An entry counts as followed
+        if the config has the same value (number of beams, temperature, penalty, stop string), or if the
+        config ends texts sooner than the files do.
+      extra: what the model's files say beside its config, from `pretrained.Loaded.extra`.
 
     Example:
       >>> from jaxlm.decoding import GenerationConfig, ignored_rules

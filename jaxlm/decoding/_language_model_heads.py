@@ -31,16 +31,16 @@ def language_model_head(
     """Returns a head: a module that maps vectors `[... D]` to float32 logits `[... V]`.
 
     "gpt2" is `vectors @ kernel.T`; "bert" is `norm(gelu(dense(vectors))) @ kernel.T + bias`, with the exact
-    GELU and a LayerNorm of epsilon 1e-12; "linear" is `vectors @ kernel.T + bias`. Its parameters have the
-    same names as in a loaded model of that kind, `loaded.params["head"]`.
+    GELU and a LayerNorm of epsilon 1e-12; "linear" is `vectors @ kernel.T + bias`. The head's parameters have
+    the same names as in a loaded model with such a head, `loaded.params["head"]`.
 
     Args:
-      name: "gpt2", "bert" or "linear".
-      vocab_size: V; None: the published one, 50257 of "gpt2" and 30522 of "bert".
-      width: D of the vectors; None: 768 for "gpt2" and "bert".
-      table_owner: a module whose `token_table()` returns the token embedding `[V D]`, which then serves as
-        the kernel: the embedder of the same model, such as a `models.Transformer`. None: the head has a
-        kernel of its own.
+      name: "gpt2", "bert" or "linear", as described above.
+      vocab_size: V, the number of ids; None: the published number, 50257 for "gpt2" and 30522 for "bert".
+      width: D, the width of the vectors; None: 768, for "gpt2" and "bert".
+      table_owner: a module of the same model, such as the embedder, whose method `token_table()` returns the
+        token embedding `[V D]`. The head then uses this table as its kernel (tied weights). None: the head
+        has a kernel of its own.
 
     Raises:
       UsageError: if the name is unknown, or a size of a "linear" head is missing.

@@ -13,9 +13,9 @@ class LMState(Protocol):
     """A context that a language model has read, and the distribution of the next symbol. It is immutable.
 
     A symbol is a number: for token states an id, for byte states a byte or the number that ends a text.
-    `state << symbol` is the state after one more symbol. Its cost does not depend on the context's length,
-    and the model may compute nothing until `logp_next` is called. `await (state << symbol)` is the same
-    state.
+    `state << symbol` is the state after one more symbol. The cost of `<<` does not depend on the context's
+    length, and the model may compute nothing until `logp_next` is called. `await (state << symbol)` is the
+    same state.
 
     Example:
       >>> import asyncio
@@ -38,14 +38,14 @@ class LMState(Protocol):
 
     @property
     def context(self) -> Sequence[int]:
-        """The symbols read so far; each access collects them."""
+        """The symbols read so far; each access collects them anew, in time proportional to their number."""
         ...
 
     def __lshift__(self: _State, symbol: int) -> _State:
         """Returns the state after one more symbol.
 
         Args:
-          symbol: its number.
+          symbol: the number of the symbol.
 
         Raises:
           UsageError: if the model has no such symbol.
@@ -58,7 +58,7 @@ class LMState(Protocol):
         return self
 
     def logp_next(self) -> np.ndarray:
-        """Returns the log-prob of each symbol to be the next one, float32 nats."""
+        """Returns for each symbol the log-probability that it is the next one: float32, in nats."""
         ...
 
     async def logp_next_async(self) -> np.ndarray:

@@ -20,21 +20,27 @@ _SIGN = np.uint32(1 << 31)
 
 
 class Sampling(NamedTuple):
-    """How a distribution is changed before a token is chosen; None leaves out a step.
+    """How a distribution is changed before a token is chosen. A field that is None leaves out its step.
 
-    The values are traced numbers: other values compile nothing.
+    The steps have the order of the fields. Under `jax.jit` the values are traced, so that other values
+    compile nothing anew.
 
     Attributes:
-      repetition_penalty: above 1 makes tokens less likely that prompt or text already hold.
-      temperature: divides the logits; below 1 sharpens the distribution.
-      top_k: only the `top_k` likeliest tokens may be chosen.
-      top_p: only the likeliest tokens that together have this probability may be chosen.
-      min_p: only tokens at least `min_p` times as likely as the likeliest one may be chosen.
+      repetition_penalty: above 0; a value above 1 makes tokens less likely that prompt or text already
+        contain.
+      temperature: above 0; the logits are divided by it, so that a value below 1 sharpens the distribution.
+      top_k: from 1; only the `top_k` likeliest tokens may be chosen.
+      top_p: in (0, 1]; only the likeliest tokens that together have this probability may be chosen.
+      min_p: in [0, 1]; only tokens that are at least `min_p` times as likely as the likeliest token may be
+        chosen.
 
     Example:
       >>> from jaxlm.decoding import Sampling
-      >>> Sampling(temperature=0.7, top_k=50).checked().top_p is None
-      True
+      >>> Sampling(temperature=0.7, top_k=50).draws, Sampling(repetition_penalty=1.2).draws
+      (True, False)
+      >>> Sampling(top_p=1.5).checked()
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: top_p is in (0, 1]: got 1.5
     """
 
     repetition_penalty: float | None = None
@@ -47,7 +53,7 @@ class Sampling(NamedTuple):
         """Returns itself if every value is in its range.
 
         Raises:
-          ConfigError: naming the first value that is not.
+          ConfigError: if a value is out of its range; the message names the first such field.
         """
         ranges = {
             "repetition_penalty": (lambda value: value > 0, "above 0"),
@@ -69,7 +75,10 @@ class Sampling(NamedTuple):
 
     @property
     def draws(self) -> bool:
-        """Whether a step matters for draws only, as all but the penalty do: the likeliest token stays so."""
+        """Whether a step is set that matters for random draws only.
+
+        Every step but the repetition penalty is such a step: it leaves the likeliest token the likeliest one.
+        """
         return any(value is not None for value in self[1:])
 
 
@@ -79,12 +88,14 @@ UNCHANGED = Sampling()
 def penalize_repetition(
     logits: Float[Array, "B V"], seen: Bool[Array, "B V"], penalty: Float[Array, ""] | float
 ) -> Float[Array, "B V"]:
-    """Returns logits in which those of seen tokens are divided by the penalty; negative ones are multiplied.
+    """Returns logits in which tokens that were seen are penalised.
+
+    A positive logit of a seen token is divided by the penalty; a negative one is multiplied by it.
 
     Args:
-      logits: `Float[B V]`.
-      seen: `Bool[B V]`, True = prompt or text hold the token.
-      penalty: above 1 makes seen tokens less likely.
+      logits: `Float[B V]`, the logits of the next token of each text.
+      seen: `Bool[B V]`, True = prompt or text contain the token.
+      penalty: a number above 0; above 1 it makes seen tokens less likely.
 
     Example:
       >>> import jax.numpy as jnp
@@ -100,7 +111,9 @@ def penalize_repetition(
 
 
 def keep_top_k(logits: Float[Array, "B V"], k: Int[Array, ""] | int) -> Float[Array, "B V"]:
-    """Returns logits with -inf below the k-th largest.
+    """Returns logits `Float[B V]` with -inf for every logit below the k-th largest of its row.
+
+    Logits that equal the k-th largest stay. If k is V or more, all stay.
 
     Example:
       >>> import jax.numpy as jnp
@@ -118,7 +131,7 @@ def keep_top_k(logits: Float[Array, "B V"], k: Int[Array, ""] | int) -> Float[Ar
 def keep_top_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Float[Array, "B V"]:
     """Returns logits with -inf outside the smallest set of likeliest tokens with probability at least p.
 
-    The likeliest token always stays.
+    The logits are `Float[B V]`, and p is in (0, 1]. The likeliest token always stays.
 
     Example:
       >>> import jax.numpy as jnp
@@ -140,7 +153,9 @@ def keep_top_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Floa
 
 
 def keep_min_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Float[Array, "B V"]:
-    """Returns logits with -inf where a token is less than p times as likely as the likeliest one.
+    """Returns logits with -inf where a token is less than p times as likely as the likeliest token.
+
+    The logits are `Float[B V]`, and p is in [0, 1].
 
     Example:
       >>> import jax.numpy as jnp
@@ -161,9 +176,10 @@ def warp_logits(
     """Returns float32 logits after the steps that `sampling` sets: penalty, temperature, top-k, top-p, min-p.
 
     Args:
-      logits: `Float[B V]`.
-      sampling: the steps; the numbers may be traced.
-      seen: `Bool[B V]`, True = prompt or text hold the token; needed for a repetition penalty.
+      logits: `Float[B V]`, the logits of the next token of each text.
+      sampling: the steps; its numbers may be traced.
+      seen: `Bool[B V]`, True = prompt or text contain the token; a repetition penalty needs it. None:
+        unknown.
 
     Raises:
       UsageError: if there is a repetition penalty and no `seen`.

@@ -32,24 +32,26 @@ def loss_gradients(
     """Returns the gradient of a prediction's loss with respect to the vector of every token of the texts.
 
     A causal LM predicts the continuation of each text: the loss is that of `next_tokens`, the mean over the
-    target's tokens, and the model also reads all of them but the last. A masked LM predicts the tokens at the
-    masks, which are all masked at the same time. Texts are read as `next_tokens` and `fill` read them;
-    nothing is added to ids. All texts are one batch, whose gradients are in memory at once: B x L x D floats.
+    target's tokens, and the model also reads all target tokens but the last. A masked LM predicts the tokens
+    at the masks, given the text with all its masks. The model reads a text with the same opening and closing
+    tokens as in `next_tokens` and `fill`; nothing is added to a text that is given as ids. All texts are
+    computed as one batch, whose gradients are in memory at once: B x L x D floats.
 
     Args:
       loaded: a causal or a masked LM, as `pretrained.load` returns it.
-      texts: texts or their ids; for a masked LM with the mask token where a token is missing. A string is one
-        text.
-      targets: for each text its continuation, or one token for each of its masks, as text or ids. None, for
-        one text or for all: the likeliest token, special tokens included.
+      texts: texts, or rows of ids; for a masked LM with the mask token where a token is missing. A single
+        string is one text.
+      targets: for each text its continuation (causal LM), or one token for each of its masks (masked LM), as
+        text or ids. None in place of a text's targets, or of all targets: the likeliest token, which may be a
+        special token.
 
     Returns:
-      `EmbeddingGradients` of NumPy arrays, padded on the right to the longest text.
+      `EmbeddingGradients` of NumPy arrays, whose rows are padded on the right to the longest text.
 
     Raises:
       TypeError: if `loaded` is not a `pretrained.Loaded`.
       UsageError: if the model is of another kind, there is no text, a text is too long or has no mask, or the
-        number of targets is not that of the texts or of a text's masks.
+        number of targets differs from the number of texts, or of a text's masks.
 
     Example:
       >>> import jax

@@ -24,21 +24,25 @@ from jaxlm.typing import Array, Float, Int
 class NextTokenModel(nn.Module):
     """Predicts each text's next token: `head(dropout(contextualizer(embedder(tokens))[last real position]))`.
 
+    The three parts are modules of your own or of a language model.
+
     Attributes:
       text_field_embedder: a module that is called as `embedder(inputs, deterministic=...)` with
         `models.Inputs` of `Int[B L]` tokens and segments (1 = real, 0 = padding) and returns vectors `Float[B
         L D]`, or a `models.Output` of them: `models.Transformer` and `models.BodyModel` are such modules. If
-        it has a method `token_vectors(tokens, segments)`, which returns the vectors of single tokens, it must
-        accept those as `inputs.embeddings`, and gradients are with respect to them; otherwise gradients are
-        with respect to the vectors that it returns.
+        the module has a method `token_vectors(tokens, segments)`, which returns the vectors of single tokens,
+        the module must accept such vectors as `inputs.embeddings`, and gradients are taken with respect to
+        them. Otherwise gradients are taken with respect to the vectors that the module returns.
       language_model_head: a module that is called with vectors `Float[... D]` and returns logits
         `Float[... V]`, such as `language_model_head("gpt2")`. A tied kernel, a transform and a soft cap are
         part of the head.
-      contextualizer: None, or a module that is called as `contextualizer(vectors, mask, deterministic=...)`
-        with `Float[B L D]` and `Bool[B L]` (True = real) and returns `Float[B L D]`, of any width.
-      dropout: rate before the head, in [0, 1). There is no other dropout.
-      top_k: how many tokens are reported; at most the vocabulary.
-      initializer: None, or a function of a key and of fresh parameters that returns other parameters.
+      contextualizer: a module that is called as `contextualizer(vectors, mask, deterministic=...)` with
+        `Float[B L D]` and `Bool[B L]` (True = real) and returns vectors of any width D. None: the head reads
+        the embedder's vectors.
+      dropout: the dropout rate before the head, in [0, 1). The model has no other dropout of its own.
+      top_k: how many tokens are reported for each text, at most the size of the vocabulary.
+      initializer: a function of a PRNG key and of fresh parameters that returns the parameters to begin with.
+        None: the fresh parameters are used.
 
     Raises:
       UsageError: if a part is not callable, the rate is outside [0, 1), or `top_k` is not positive.
@@ -76,11 +80,11 @@ class NextTokenModel(nn.Module):
 
     @classmethod
     def of_language_model(cls, model: nn.Module, **options: Any) -> "NextTokenModel":
-        """Returns the next-token model whose embedder is a causal LM's body and whose head is the LM's.
+        """Returns the next-token model that is made of the body and the head of a causal LM.
 
         Args:
           model: a `CausalLM`, such as `pretrained.load(folder).model`.
-          **options: other attributes of the next-token model.
+          **options: further attributes of the next-token model, such as `top_k`.
 
         Raises:
           UsageError: if the model is not a `CausalLM`.
@@ -108,10 +112,10 @@ class NextTokenModel(nn.Module):
 
     @staticmethod
     def params_of(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns a language model's parameters in the form of `of_language_model`'s model.
+        """Returns a language model's parameters in the form that the model of `of_language_model` reads.
 
         Args:
-          params: such as `pretrained.load(folder).params`.
+          params: the parameters of a causal LM, such as `pretrained.load(folder).params`.
 
         Example:
           >>> from jaxlm.decoding import NextTokenModel
@@ -158,14 +162,15 @@ class NextTokenModel(nn.Module):
         embeddings: Float[Array, "B L D"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "B M V"]:
-        """Returns float32 logits at the positions asked; those of other positions are not computed.
+        """Returns float32 logits `[B M V]` at the given positions; no logits are computed elsewhere.
 
         Args:
-          tokens: `Int[B L]` ids.
-          positions: `Int[B M]` offsets in the rows.
-          segments: `Int[B L]` 1 at real positions, 0 at padding.
-          embeddings: `Float[B L D]` to use instead of `token_vectors(tokens, segments)`; None: those.
-          deterministic: no dropout.
+          tokens: `Int[B L]`, the ids that the model reads.
+          positions: `Int[B M]`, indices into the rows.
+          segments: `Int[B L]`, 1 at real positions, 0 at padding.
+          embeddings: `Float[B L D]`, vectors that are read instead of the tokens' own; None:
+            `token_vectors(tokens, segments)`.
+          deterministic: True switches dropout off.
 
         Raises:
           UsageError: if a part breaks its contract.
@@ -178,11 +183,11 @@ class NextTokenModel(nn.Module):
         return call_head(self.language_model_head, asked)
 
     def token_vectors(self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Returns the vectors that gradients of a loss are taken with respect to (see `text_field_embedder`).
+        """Returns the vectors `[B L D]` that gradients are taken with respect to (see `text_field_embedder`).
 
         Args:
-          tokens: `Int[B L]` ids.
-          segments: `Int[B L]` 1 at real positions, 0 at padding.
+          tokens: `Int[B L]`, the ids that the model reads.
+          segments: `Int[B L]`, 1 at real positions, 0 at padding.
         """
         return word_vectors(self.text_field_embedder, tokens, segments)
 
@@ -190,8 +195,8 @@ class NextTokenModel(nn.Module):
         """Returns fresh parameters, to which the initializer has been applied.
 
         Args:
-          rng: PRNG key, consumed.
-          tokens: `Int[B L]` of any values.
+          rng: a PRNG key; do not use the key again.
+          tokens: `Int[B L]`; only the shape and the dtype matter.
         """
         draw_rng, initializer_rng = jax.random.split(rng)
         variables = self.init(draw_rng, tokens)

@@ -12,10 +12,11 @@ class NextTokenOutput(NamedTuple):
     """The predictions of a `NextTokenModel` for a batch.
 
     Attributes:
-      probs: `Float32[B k]` of the likeliest next tokens, best first.
-      tokens: `Int[B k]` their ids.
-      loss_sum: sum over the texts of -log p(target), nats; None without targets.
-      weight: how many texts the sum is over, without rows that are all padding; None without targets.
+      probs: `Float32[B k]`. The probabilities of the k likeliest next tokens of each text, likeliest first.
+      tokens: `Int[B k]`. The ids of these tokens.
+      loss_sum: the sum over the texts of -log p(target), in nats; None without targets.
+      weight: the number of texts that `loss_sum` adds up, without rows that are all padding; None without
+        targets.
     """
 
     probs: Float[Array, "B k"]
@@ -25,18 +26,18 @@ class NextTokenOutput(NamedTuple):
 
     @property
     def loss(self) -> Float[Array, ""] | None:
-        """Mean -log p(target) in nats; None without targets."""
+        """The mean over the texts of -log p(target), in nats; None without targets."""
         if self.loss_sum is None or self.weight is None:
             return None
         return self.loss_sum / self.weight
 
 
 class PerplexityTotal(NamedTuple):
-    """A running perplexity of many batches, `exp(sum of nats / sum of weights)`; 1 before the first batch.
+    """The perplexity of all batches so far: `exp(sum of losses / number of targets)`; 1 before the first.
 
     Attributes:
-      nats: sum of the losses.
-      weight: sum of the weights.
+      nats: the sum of the batches' losses, in nats.
+      weight: the number of targets in all batches.
 
     Example:
       >>> import math
@@ -50,11 +51,11 @@ class PerplexityTotal(NamedTuple):
     weight: float = 0.0
 
     def update(self, loss_sum: float | Array, weight: int | float | Array) -> "PerplexityTotal":
-        """Returns the totals with one more batch.
+        """Returns new totals, with one more batch.
 
         Args:
-          loss_sum: nats of the batch.
-          weight: how many targets it has.
+          loss_sum: the sum of the batch's losses, in nats.
+          weight: the number of targets in the batch.
         """
         return PerplexityTotal(self.nats + float(loss_sum), self.weight + float(weight))
 
@@ -64,7 +65,7 @@ class PerplexityTotal(NamedTuple):
         return math.exp(self.nats / self.weight) if self.weight else 1.0
 
     def reset(self) -> "PerplexityTotal":
-        """Returns empty totals."""
+        """Returns totals of no batch, whose perplexity is 1."""
         return PerplexityTotal()
 
 
@@ -74,15 +75,17 @@ def output_to_dicts(
     tokens: Int[Array, "B L"],
     target_tokenizer: tokenizers.Tokenizer | None = None,
 ) -> list[dict[str, Any]]:
-    """Returns the output of a batch as plain values, a dict for each text, as AllenNLP's predictor does.
+    """Returns the output of a batch as plain values, one dict for each text, as AllenNLP's predictor does.
 
-    The keys are `probabilities`, `top_indices`, `top_tokens`, `token_ids` and `tokens`.
+    The keys are `probabilities`, `top_indices` and `top_tokens` for the predicted tokens, and `token_ids` and
+    `tokens` for the text.
 
     Args:
-      output: of a `NextTokenModel`.
-      tokenizer: of the texts.
-      tokens: `Int[B L]` the ids that the model read.
-      target_tokenizer: of the ids that the head predicts, if its vocabulary is another; None: `tokenizer`.
+      output: the output of a `NextTokenModel` for a batch.
+      tokenizer: the tokenizer of the texts.
+      tokens: `Int[B L]`, the ids that the model read.
+      target_tokenizer: the tokenizer of the ids that the head predicts, if the head has another vocabulary;
+        None: `tokenizer`.
 
     Raises:
       UsageError: if the head predicted an id that its tokenizer does not have.

@@ -26,12 +26,12 @@ TEXTS_READ = 256
 
 
 class NextToken(NamedTuple):
-    """A possible next token.
+    """A token that may come next.
 
     Attributes:
-      token_id: its id.
-      token: its text.
-      probability: in [0, 1].
+      token_id: the token's id.
+      token: the token's text.
+      probability: the token's probability over the whole vocabulary, in [0, 1].
     """
 
     token_id: int
@@ -43,11 +43,11 @@ class NextTokens(NamedTuple):
     """The tokens that a model predicts after a text.
 
     Attributes:
-      tokens: `Int[L]` ids of the text.
-      candidates: the likeliest next tokens, best first.
-      targets: `Int[M]` ids of the given continuation; None without one.
-      target_log_probs: `Float32[M]` of each target given the text and the targets before it, nats; None
-        without targets.
+      tokens: `Int[L]`. The ids of the text as the model read it, with the tokens that open it.
+      candidates: the likeliest next tokens, likeliest first.
+      targets: `Int[M]`. The ids of the continuation that was given; None if none was given.
+      target_log_probs: `Float32[M]`. The log-probability of each target given the text and the targets before
+        it, in nats; None without targets.
     """
 
     tokens: np.ndarray
@@ -57,7 +57,7 @@ class NextTokens(NamedTuple):
 
     @property
     def loss(self) -> float | None:
-        """Mean over the targets of -log p(target), in nats; None without any."""
+        """The mean over the targets of -log p(target), in nats; None without targets."""
         log_probs = self.target_log_probs
         return None if log_probs is None else -float(log_probs.mean(dtype=np.float64))
 
@@ -74,23 +74,25 @@ def next_tokens(
     top_k: int = 5,
     targets: Iterable[Text | None] | None = None,
 ) -> list[NextTokens]:
-    """Returns the likeliest next tokens of texts and, for given continuations, their log-probs.
+    """Returns the likeliest next tokens of texts and, for given continuations, the log-probs of their tokens.
 
-    A text's result does not depend on the others. Probabilities are over the whole vocabulary, including
+    A text's result does not depend on the other texts. Probabilities are over the whole vocabulary, including
     special tokens. Before a text the model reads the tokens that opened texts in its training, as `jaxlm
-    next` does, and `transformers` for a published model; nothing is added to ids.
+    next` does, and as `transformers` does for a published model. Nothing is added to a text that is given as
+    ids.
 
     Args:
       loaded: a causal LM, as `pretrained.load` returns it.
-      texts: texts or their ids. For an empty text the model reads the tokens that open texts, else the
-        begin-of-sequence token. A string is one text.
-      top_k: how many candidates; at most the vocabulary.
-      targets: the continuation of each text, or None for texts without one; None: no text has one.
+      texts: texts, or rows of ids. For an empty text the model reads the tokens that open texts or, if there
+        are none, the begin-of-sequence token. A single string is one text.
+      top_k: how many candidates are returned for each text; all of them if the vocabulary has fewer.
+      targets: for each text its continuation, as text or ids, or None if it has none; None: no text has a
+        continuation.
 
     Raises:
       TypeError: if `loaded` is not a `pretrained.Loaded`.
-      UsageError: if the model is not causal, a text or target is empty, both together are longer than its
-        context, or `top_k` is below 1.
+      UsageError: if the model is not causal, a text or target is empty, both together are longer than the
+        model's context, or `top_k` is below 1.
 
     Example:
       >>> import jax
@@ -113,18 +115,20 @@ def next_tokens(
 def stream_next_tokens(
     loaded: pretrained.Loaded, requests: Iterable[tuple[Text, Text | None]], *, top_k: int = 5
 ) -> Iterator[NextTokens]:
-    """Yields what `next_tokens` returns, in order; memory does not grow with the number of texts.
+    """Yields the `NextTokens` of each request, in order; memory does not grow with the number of texts.
 
-    Texts are read 256 at a time, and those of about the same length are computed together.
+    Texts are read 256 at a time, and texts of about the same length are computed together.
 
     Args:
-      loaded: as for `next_tokens`.
-      requests: pairs of a text and its continuation, or of a text and None.
-      top_k: as for `next_tokens`.
+      loaded: a causal LM, as `pretrained.load` returns it.
+      requests: pairs of a text and its continuation, each as text or ids; None in place of a continuation
+        means that there is none.
+      top_k: how many candidates are returned for each text; all of them if the vocabulary has fewer.
 
     Raises:
-      TypeError: as `next_tokens`.
-      UsageError: as `next_tokens`. The results of the blocks of 256 texts before the wrong one have been
+      TypeError: if `loaded` is not a `pretrained.Loaded`.
+      UsageError: if the model is not causal, a text or target is empty, both together are longer than the
+        model's context, or `top_k` is below 1. The results of all earlier blocks of 256 texts have been
         yielded by then.
 
     Example:

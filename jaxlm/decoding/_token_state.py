@@ -17,16 +17,16 @@ from jaxlm.io import matches_type
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TokenState(LMState):
-    """A context under a causal LM; `state << token` is a new state, and the old one does not change.
+    """A context that a causal LM reads; `state << token` is a new state, and the old one does not change.
 
-    `initial_state` makes the first state. All states of a `CachedLM` share the keys and values of common
-    prefixes. Two states of one model and window are equal if their contexts are equal. A pickled state
-    contains its model, and the copy reads its context again.
+    `initial_state` makes the state to begin with. All states of a `CachedLM` share the keys and values of
+    common prefixes. Two states of one `CachedLM` with the same `max_context_length` are equal if their
+    contexts are equal. A pickled state contains its model, and the copy reads its context again.
 
     Attributes:
       lm: the model and its cache.
-      node: the node of the context in `lm`.
-      max_context_length: the model sees the last `max_context_length` tokens; None: all of them.
+      node: the node that stands for the context in `lm`.
+      max_context_length: how many of the last tokens the model sees; None: it sees the whole context.
 
     Example:
       >>> import jax
@@ -50,7 +50,7 @@ class TokenState(LMState):
 
     @property
     def context(self) -> tuple[int, ...]:
-        """The ids read so far, including those before the window."""
+        """All ids read so far, also the ids that the model no longer sees because of `max_context_length`."""
         return tuple(node.token for node in self.node.path())[::-1]
 
     def __repr__(self) -> str:
@@ -64,7 +64,7 @@ class TokenState(LMState):
         """Returns the state after one more token; the time does not depend on the context's length.
 
         Args:
-          token: its id.
+          token: the token's id.
 
         Raises:
           UsageError: if the token is not an id of the model's vocabulary.
@@ -76,7 +76,7 @@ class TokenState(LMState):
         """Returns the log-probs `Float32[V]` of the next token, in nats.
 
         Raises:
-          UsageError: if no token has been read, or more than the model's context holds.
+          UsageError: if no token has been read, or more tokens than the model's context holds.
         """
         return self.lm.log_probs([self._visible_node()])[0]
 
@@ -84,7 +84,7 @@ class TokenState(LMState):
         """Returns `logp_next()`; coroutines that wait at the same time share calls of the device.
 
         Raises:
-          UsageError: as `logp_next`.
+          UsageError: if no token has been read, or more tokens than the model's context holds.
         """
         return await self.lm.log_probs_async(self._visible_node())
 
@@ -111,15 +111,16 @@ class TokenState(LMState):
 
 
 def logp_next_batch(states: Sequence[TokenState]) -> jax.Array:
-    """Returns the log-probs `Float32[B V]` of the next token of many states, in nats, on the device.
+    """Returns the log-probs of the next token of B states, in nats: `Float32[B V]`, on the device.
 
     The new tokens of all states are read together, and no number goes to the host.
 
     Args:
-      states: B states of one `CachedLM`, at least one.
+      states: B >= 1 states of one `CachedLM`.
 
     Raises:
-      UsageError: if there is no state, they are of several `CachedLM`s, or `logp_next` of one of them raises.
+      UsageError: if there is no state, the states belong to several `CachedLM`s, or `logp_next` of one of the
+        states raises it.
 
     Example:
       >>> import jax
@@ -148,13 +149,14 @@ def initial_state(
     """Returns the state before the first token of a text.
 
     Args:
-      lm: the model.
-      initial_context: ids that are read first; None: the model's begin-of-sequence token, if it has one.
-      max_context_length: the model sees the last `max_context_length` ids, in this state and in all that
-        follow from it; None: all of them.
+      lm: the causal LM and its cache.
+      initial_context: the ids that are read first; None: the `bos_id` of `lm`, or no id if that is None.
+      max_context_length: how many of the last ids the model sees, in this state and in every state that
+        follows from it; None: it sees all ids.
 
     Raises:
-      UsageError: if an id is outside the vocabulary, or the window is below 1 or above the model's context.
+      UsageError: if an id is outside the vocabulary, or `max_context_length` is below 1 or above the model's
+        context.
 
     Example:
       >>> import jax

@@ -34,14 +34,21 @@ ROOT = -1
 
 
 class TreeCache(NamedTuple):
-    """The nodes of B trees. A slot without a node has depth -1; its other entries are meaningless.
+    """The key/value cache of B trees of tokens, one tree in each row.
+
+    A node is a token that the model has read after its ancestors; the path to a node is a text. A slot is one
+    of the S places of a row that can hold a node. A slot without a node has depth -1, and its other entries
+    are meaningless.
 
     Attributes:
-      cache: keys and values, S slots a row; for an encoder-decoder also those of its memory.
-      ancestors: `UInt8[B S octets]` the slots of each node's path, including its own, highest bit first.
-      tokens: `Int[B S]` ids.
-      depths: `Int[B S]` how many ancestors a node has.
-      hidden: `Float[B S D]` the hidden vector after each node, from which the head makes logits.
+      cache: the keys and values of the nodes, S slots in each row; for an encoder-decoder also the keys and
+        values of the encoder's output.
+      ancestors: `UInt8[B S octets]`. For each node, one bit for each of the S slots, eight bits in an octet,
+        highest bit first: 1 for the slots of its ancestors and for its own slot.
+      tokens: `Int[B S]`. The id of each node.
+      depths: `Int[B S]`. How many ancestors each node has: 0 for a first token; -1 for a slot without a node.
+      hidden: `Float[B S D]`. The hidden vector after each node, from which the head makes the next token's
+        logits.
     """
 
     cache: models.Cache
@@ -52,16 +59,17 @@ class TreeCache(NamedTuple):
 
     @property
     def num_slots(self) -> int:
-        """S, how many nodes a row holds."""
+        """S, the largest number of nodes that a row can hold."""
         return self.tokens.shape[1]
 
 
 class CompactTree(NamedTuple):
-    """A tree whose nodes were moved to the first slots of each row.
+    """Trees whose nodes were moved to the first slots of each row, and where each node went.
 
     Attributes:
-      tree: the nodes that were kept.
-      slots: `Int[B S]` the new slot of each old one, -1 where the node was removed.
+      tree: the trees of the nodes that were kept.
+      slots: `Int[B S]`. For each old slot the new slot of its node; -1 if the node was removed or there was
+        none.
     """
 
     tree: TreeCache
@@ -69,14 +77,15 @@ class CompactTree(NamedTuple):
 
 
 def empty_tree(model: nn.Module, num_rows: int, num_slots: int) -> TreeCache:
-    """Returns trees without nodes, of B = num_rows rows and S = num_slots slots.
+    """Returns a cache of trees that have no nodes yet.
 
-    Besides its keys and values a slot takes S/8 bytes and a hidden vector.
+    A slot holds one node, that is, one token that the model has read. Besides the node's keys and values it
+    takes S/8 bytes and the memory of one hidden vector.
 
     Args:
       model: a causal LM.
-      num_rows: B.
-      num_slots: S.
+      num_rows: B, the number of trees, one in each row.
+      num_slots: S, the largest number of nodes in each tree.
 
     Example:
       >>> from jaxlm import models
@@ -99,17 +108,17 @@ def tree_of_prompts(
     *,
     num_slots: int,
 ) -> TreeCache:
-    """Returns a tree for each prompt, which holds the prompt alone: the token at offset i is in slot i.
+    """Returns one tree for each prompt, which holds the prompt alone: the prompt's token i is in slot i.
 
-    Prompts are read as plain rows, so that attention needs no mask. The encoder of an encoder-decoder reads
-    the prompt, and the tree holds the decoder's first token.
+    The model reads the prompts as plain rows, so that attention needs no mask of ancestors. For an
+    encoder-decoder the encoder reads the prompt, and the tree holds the decoder's first token alone.
 
     Args:
       model: a causal LM, or an encoder-decoder.
-      params: its parameters.
-      tokens: `Int[B P]`, padded on the right.
-      lengths: `Int[B]` how many tokens of a row are real.
-      num_slots: S, more than the prompts take.
+      params: the model's parameters.
+      tokens: `Int[B P]`, the ids of the prompts, padded on the right.
+      lengths: `Int[B]`, how many tokens of each row are real.
+      num_slots: S, the number of nodes that each tree can hold, more than the longest prompt has.
     """
     config = writer_config(model)
     hidden, cached = read_hidden(model, params, tokens, lengths, num_slots)
@@ -142,18 +151,22 @@ def extend_tree(
     *,
     generations: int | None = None,
 ) -> TreeCache:
-    """Reads L new nodes in each row, each after its parent, and returns the tree with them.
+    """Reads L new tokens in each row, each after its parent, and returns the trees with their nodes.
 
-    A new node replaces a node that was in its slot; no remaining node may have the replaced one on its path.
+    A slot is a place of a row that holds one node. A new node replaces the node that was in its slot; no node
+    that remains may descend from the replaced one.
 
     Args:
       model: a causal LM, or an encoder-decoder.
-      params: its parameters.
-      tree: the nodes so far; its memory is used again.
-      parents: `Int[B L]` the parents' slots, -1 for none; a parent may be one of the new nodes.
-      tokens: `Int[B L]` ids.
-      slots: `Int[B L]` a slot for each, such as `free_slots` returns; with S the node is not stored.
-      generations: the most new nodes on one path; 1 if every parent is already in the tree; None: L.
+      params: the model's parameters.
+      tree: the trees so far. The arrays are donated: use only the returned trees afterwards.
+      parents: `Int[B L]`, the slot of each new node's parent; -1 for a first token. A parent may be one of
+        the new nodes.
+      tokens: `Int[B L]`, the id of each new node.
+      slots: `Int[B L]`, the slot in which each new node is stored, such as `free_slots` returns; a node with
+        the slot S is not stored.
+      generations: the largest number of new nodes on one path: 1 if every parent is already in the tree;
+        None: L, the largest possible number.
 
     Example:
       >>> import jax
@@ -190,13 +203,14 @@ def extend_tree(
 def tree_log_probs(
     model: nn.Module, params: Mapping[str, Any], tree: TreeCache, nodes: Int[Array, "B M"]
 ) -> Float[Array, "B M V"]:
-    """Returns the float32 log-probs `[B M V]` of the token after each node, in nats, on the device.
+    """Returns the log-probs of the token after each node, in nats: `Float32[B M V]`, on the device.
 
     Args:
       model: the model that read the tree.
-      params: its parameters.
-      tree: as `extend_tree` returns it.
-      nodes: `Int[B M]` slots; the log-probs of a slot without a node are meaningless.
+      params: the model's parameters.
+      tree: the trees, as `extend_tree` returns them.
+      nodes: `Int[B M]`, the slots of the nodes that are asked about. The log-probs of a slot without a node
+        are meaningless.
     """
     hidden = _of_nodes(tree.hidden, nodes).astype(writer_config(model).dtype)
     logits = models.apply_head(model, params, hidden)
@@ -205,13 +219,14 @@ def tree_log_probs(
 
 @functools.partial(jax.jit, donate_argnames="tree")
 def compact_tree(tree: TreeCache, keep: Bool[Array, "B S"]) -> CompactTree:
-    """Returns the tree with the kept nodes moved to its first slots, in their order, and where each went.
+    """Returns the trees with the kept nodes moved to the first slots, in their order, and where each went.
 
-    Rotated keys need no change: a node's position is its depth, not its slot.
+    A slot is a place of a row that holds one node. The cached keys need no change, because the position of a
+    node is its depth and not its slot.
 
     Args:
-      tree: the nodes; its memory is used again.
-      keep: `Bool[B S]` True = the node in this slot is kept, and so are its ancestors.
+      tree: the trees. The arrays are donated: use only the returned trees afterwards.
+      keep: `Bool[B S]`, True = the node in this slot is kept, and its ancestors are kept, too.
 
     Example:
       >>> import jax
@@ -255,7 +270,10 @@ def compact_tree(tree: TreeCache, keep: Bool[Array, "B S"]) -> CompactTree:
 
 
 def free_slots(tree: TreeCache, count: int) -> Int[Array, "B count"]:
-    """Returns the first `count` slots of each row that hold no node, `Int[B count]`; S where there are fewer.
+    """Returns the first `count` slots of each row that hold no node: `Int[B count]`.
+
+    A slot is one of the S places of a row that can hold a node. If a row has fewer free slots than `count`,
+    the remaining entries are S.
 
     Example:
       >>> import jax.numpy as jnp
@@ -272,7 +290,10 @@ def free_slots(tree: TreeCache, count: int) -> Int[Array, "B count"]:
 
 
 def ancestor_mask(tree: TreeCache, nodes: Int[Array, "B M"]) -> Bool[Array, "B M S"]:
-    """Returns which slots hold each node and its ancestors, `Bool[B M S]`; none for a node of -1."""
+    """Returns which of the S slots hold each node and its ancestors: `Bool[B M S]`.
+
+    `nodes` holds the slots of M nodes in each row; an entry of -1 has a mask that is False everywhere.
+    """
     bits = jnp.where((nodes >= 0)[:, :, None], _of_nodes(tree.ancestors, nodes), np.uint8(0))
     return _unpacked(bits, tree.num_slots)
 

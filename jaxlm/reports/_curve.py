@@ -17,18 +17,18 @@ def draw_curve(
     baseline: float | int | None = None,
     loss: str = "loss (nats a token)",
 ) -> None:
-    """Draws training and held-out loss over the steps, and the baseline's loss as a horizontal line.
+    """Draws the training and held-out loss over the steps, and a baseline's loss as a horizontal line.
 
     Args:
-      metrics_path: a run's metrics.jsonl: lines with `step`, `split` ("train", "validation", "test") and
+      metrics_path: the metrics.jsonl of a run: lines with `step`, `split` ("train", "validation", "test") and
         `loss`.
-      png_path: the picture to write.
-      baseline: loss of the baseline; None leaves its line out.
-      loss: label of the axis.
+      png_path: the path of the PNG file that is written.
+      baseline: the loss of the baseline, in the unit of the metrics; None: no line is drawn.
+      loss: the label of the axis of the loss.
 
     Raises:
-      UsageError: if the metrics hold no loss.
-      WriteError: if the picture cannot be written; an older one stays.
+      UsageError: if the metrics contain no loss.
+      WriteError: if the picture cannot be written; an older picture at the path then stays.
     """
     from matplotlib.figure import Figure  # imported when drawn: it takes longer than all else here
 

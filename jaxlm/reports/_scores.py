@@ -16,17 +16,18 @@ STATISTICS = {"mean": "mean", "median": "median", "5 %": "p5", "95 %": "p95"}
 
 
 def score_table(summary: dict[str, Any], *, base: str = "e") -> Table:
-    """Returns a table of each column's mean, median, 5th and 95th percentile over the documents.
+    """Returns a table of the mean, the median, the 5th and the 95th percentile of each column of scores.
 
-    It is narrow enough for 80 characters. A column "documents" follows only if some columns have numbers for
-    fewer documents than others; columns without a number are left out.
+    The statistics are taken over the documents. The table fits into 80 characters. It has a column
+    "documents" only if some scores exist for fewer documents than others; columns of scores without any
+    number are left out.
 
     Args:
-      summary: `JobFinished.summary` of `scoring.run_job`.
-      base: of the logarithms, "e" (nats) or "2" (bits): names the unit.
+      summary: the summary of a finished job, `JobFinished.summary` from `scoring.run_job`.
+      base: the base of the job's logarithms, "e" (nats) or "2" (bits), by which the unit is named.
 
     Returns:
-      A `rich` table with a row for each column of the scores.
+      A `rich` table with one row for each column of scores.
 
     Example:
       >>> from jaxlm import reports
@@ -49,11 +50,11 @@ def score_table(summary: dict[str, Any], *, base: str = "e") -> Table:
 
 
 def corpus_line(summary: dict[str, Any], *, base: str = "e") -> str:
-    """Returns the totals and rates of the whole corpus on one line.
+    """Returns one line with the totals of the whole corpus, the loss per token and the perplexity.
 
     Args:
-      summary: `JobFinished.summary` of `scoring.run_job`.
-      base: "2" says bits a token, "e" nats.
+      summary: the summary of a finished job, `JobFinished.summary` from `scoring.run_job`.
+      base: the unit of the loss per token: "2" for bits, "e" for nats.
 
     Example:
       >>> from jaxlm import reports
@@ -75,10 +76,11 @@ def corpus_line(summary: dict[str, Any], *, base: str = "e") -> str:
 
 
 def ranking_table(ranking: dict[str, dict[str, float | int | None]]) -> Table:
-    """Returns a table of how well each column ranks the measured values.
+    """Returns a table of how well each column of scores ranks the measured values.
 
     Args:
-      ranking: by column, the `estimate`, `low` and `high` of Spearman's rho; None where it is not defined.
+      ranking: for each column of scores the `estimate` of Spearman's rho and the limits of its interval,
+        `low` and `high`. A number is None where rho is not defined.
 
     Example:
       >>> from jaxlm import reports
@@ -101,10 +103,10 @@ def histogram_png(summary: dict[str, Any]) -> bytes | None:
     """Returns a picture of the histograms of a scored corpus's columns; None if no column has a number.
 
     Args:
-      summary: `JobFinished.summary` of `scoring.run_job`.
+      summary: the summary of a finished job, `JobFinished.summary` from `scoring.run_job`.
 
     Returns:
-      The bytes of a PNG file: the same for the same summary.
+      The bytes of a PNG file, which are equal for equal summaries; or None.
 
     Example:
       >>> from jaxlm import reports

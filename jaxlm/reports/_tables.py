@@ -14,14 +14,15 @@ BAR_WIDTH = 20
 
 
 def evaluation_table(evaluation: models.Evaluation | models.SequenceEvaluation) -> Table:
-    """Returns a table of held-out scores beside those of a baseline, with the difference.
+    """Returns a table of a model's held-out scores, a baseline's scores, and their differences.
 
-    A difference is the model's score minus the baseline's: it is negative if the model's loss is lower.
-    Without a baseline its columns are left out. A language model's baseline knows only the frequencies of
-    tokens, that of a model of sequences only the labels of the training split.
+    A difference is the model's score minus the baseline's score: it is negative if the model's loss is lower.
+    If the evaluation has no baseline, the table has no columns for one. The baseline of a language model
+    knows only the frequencies of tokens; the baseline of a model of sequences, such as a classifier, knows
+    only the labels of the training split.
 
     Args:
-      evaluation: the scores.
+      evaluation: the scores of the model and, if there is one, of the baseline.
 
     Returns:
       A `rich` table.
@@ -84,13 +85,13 @@ def _sequence_rows(scores: models.SequenceEvaluation) -> list[_Row]:
 
 
 def level_table(levels: Sequence[models.LevelSummary]) -> Table:
-    """Returns a table of scores by the share of the example that was corrupted.
+    """Returns a table of scores by the share of an example that was corrupted.
 
     Args:
-      levels: the levels of an evaluation, ascending.
+      levels: the scores for each range of shares (level), in ascending order.
 
     Returns:
-      A `rich` table, a row a level.
+      A `rich` table with one row for each level.
 
     Example:
       >>> from jaxlm import models, reports
@@ -119,10 +120,11 @@ def fill_table(filled: decoding.FilledText) -> Table:
     """Returns a table of the likeliest tokens at each mask of a text.
 
     Args:
-      filled: from `decoding.fill`.
+      filled: a filled text, as `decoding.fill` returns it.
 
     Returns:
-      A `rich` table: the mask's number, its offset in the tokens, and its candidates, the likeliest first.
+      A `rich` table with the number of each mask (from 1), its index among the tokens (from 0), and its
+      candidates, likeliest first.
 
     Example:
       >>> import numpy as np
@@ -151,10 +153,10 @@ def next_table(prediction: decoding.NextTokens) -> Table:
     """Returns a table of the likeliest next tokens after a text.
 
     Args:
-      prediction: from `decoding.next_tokens`.
+      prediction: the prediction for one text, as `decoding.next_tokens` returns it.
 
     Returns:
-      A `rich` table: token, id and probability, the likeliest first.
+      A `rich` table with the text, the id and the probability of each candidate, likeliest first.
 
     Example:
       >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Scores of texts under a model: log-likelihoods by token, span, segment and text."""
+"""Scores of texts under a model: log-likelihoods and other measures, of single texts and of whole corpora."""
 
 from jaxlm.scoring._causal import causal_log_probs, next_token_log_probs
 from jaxlm.scoring._harness import HarnessModel, register_harness

@@ -23,27 +23,30 @@ def causal_log_probs(
 ) -> Float[Array, "B L"]:
     """Returns log p(token | the tokens before it in its segment), in nats, at the token's own position.
 
+    A segment is one of the texts that are packed into a row.
+
     The logits at t predict the token at t + 1: the result is shifted, so that entry t belongs to token t.
     Tokens that nothing predicts have 0: the first token of each segment, and padding (`ops.predicted_mask` is
-    the mask of all others). If texts begin with an opening token (BOS, [CLS]), only that token is not
-    predicted, and the text is scored whole; `bos_id` puts such a token in front. A closing token is scored
-    like any other.
+    True for all other tokens). If texts begin with an opening token (BOS, [CLS]), only that token is not
+    predicted, and the whole text is scored; `bos_id` puts an opening token in front. A closing token is
+    scored like any other.
 
     The logits are computed for `tile` positions at a time. Batch, packing and padding change a token's value
     by rounding only.
 
     Args:
       model: a causal LM.
-      params: its parameters.
+      params: the model's parameters.
       tokens: `Int[B L]` ids.
-      segments: `Int[B L]`, ids from 1 in contiguous runs, 0 = padding; None: each row is one text without
-        padding.
+      segments: `Int[B L]`, the number of each token's segment, from 1 and in contiguous runs; 0 is padding.
+        None: each row is one text without padding.
       bos_id: a token that is put in front of each row, as a part of its first segment, so that the row's
-        first token is scored, too; for rows of one segment that begins at position 0. None: no token.
-      tile: positions whose logits are in memory at once.
+        first token is scored, too; only for rows of one segment that begins at position 0. None: no token is
+        put in front.
+      tile: how many positions have their logits in memory at once.
 
     Returns:
-      `Float32[B L]`, 0 or less.
+      `Float32[B L]`, log-probabilities, 0 or less; 0 for tokens that nothing predicts.
 
     Example:
       >>> import jax
@@ -83,12 +86,13 @@ def next_token_log_probs(
 ) -> Float[Array, "*batch L"]:
     """Returns log p(token | the tokens before it) in nats from the logits of all positions.
 
-    The same as `causal_log_probs`, from logits instead of a model; shifted in the same way.
+    The numbers are those of `causal_log_probs`, from logits instead of a model: entry t belongs to token t.
 
     Args:
-      logits: `Float[... L V]`, at t of the token at t + 1.
+      logits: `Float[... L V]`; the logits at position t predict the token at t + 1.
       tokens: `Int[... L]` ids in [0, V).
-      segments: `Int[... L]`, ids from 1 in contiguous runs, 0 = padding; None: each row is one text.
+      segments: `Int[... L]`, the number of the text in its row that each token belongs to, from 1 and in
+        contiguous runs; 0 is padding. None: each row is one text without padding.
 
     Returns:
       `Float32[... L]`; 0 for the first token of each segment and for padding.

@@ -27,11 +27,11 @@ SAMPLING_OPTIONS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalt
 
 
 class HarnessModel:
-    """Answers the harness's requests by the conventions of the harness's own `hf` model.
+    """Answers the requests of lm-evaluation-harness by the conventions of the harness's own `hf` model.
 
-    - Every text, a context too, has the tokens around it that the tokenizer's file puts there, unless it
-      spells the opening token itself.
-    - An empty context is bos, or else eos.
+    - Every text, and every context, is read with the tokens around it that the tokenizer's file puts there,
+      unless the text itself begins with the opening token.
+    - An empty context is replaced by the token bos, or by eos if the tokenizer has no bos.
     - A text that is too long loses its beginning, the opening token first.
     - Rolling windows do not overlap, except the last one, which is full; an empty document has no window.
     - If the tokenizer has neither bos nor eos, a text's first token is not scored.
@@ -39,13 +39,13 @@ class HarnessModel:
 
     Args:
       folder: a run folder, or a Hugging Face folder or name; the harness calls it `pretrained`.
-      dtype: type of the parameters and of the computation.
-      max_length: the most tokens that are read at once; None: the model's own. Rows are shorter as long as no
-        request is so long.
+      dtype: the dtype of the parameters and of the computation.
+      max_length: the largest number of tokens that are read at once; None: the model's own limit. Batches
+        have shorter rows as long as no request needs the full length.
       batch_size: how many prompts are continued together.
 
     Raises:
-      ScoreError: if the model is no causal LM.
+      ScoreError: if the model is not a causal LM.
       UsageError: if the model has no tokenizer.
     """
 
@@ -64,14 +64,17 @@ class HarnessModel:
         self._longest = max_length or self.loaded.config.max_length
 
     def log_likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """Returns for each pair `log p(continuation | context)`, and whether greedy decoding writes it."""
+        """Returns for each pair `log p(continuation | context)` in nats, and whether it is greedy.
+
+        A continuation is greedy if each of its tokens is the likeliest one.
+        """
         rows = self._scored(
             TokenPairLikelihood(), CONTINUATIONS, [[pair] for pair in self._tokens.pairs(pairs)]
         )
         return [(row["log_likelihood"], row["is_greedy"]) for row in rows]
 
     def rolling(self, texts: Sequence[str]) -> list[float]:
-        """Returns the log-likelihood of each text, its first token given the opening one; 0 if empty."""
+        """Returns the log-likelihood of each text in nats, given the opening token; 0 for an empty text."""
         windows = [list(self._tokens.rolling(ids, self._longest)) for ids in self._tokens.texts(texts)]
         return [
             float(row["log_likelihood"])
@@ -79,7 +82,7 @@ class HarnessModel:
         ]
 
     def generate(self, requests: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-        """Returns the continuation of each context, up to the first of its stop strings."""
+        """Returns the continuation of each context, up to the first stop string that its request names."""
         written: dict[int, str] = {}
         groups: dict[str, list[int]] = {}
         for number, (_, options) in enumerate(requests):
@@ -138,7 +141,7 @@ class HarnessModel:
 
 
 def register_harness() -> None:
-    """Registers the model `jaxlm` with the harness: `--model jaxlm --model_args pretrained=FOLDER`.
+    """Registers the model `jaxlm` with lm-evaluation-harness: `--model jaxlm --model_args pretrained=FOLDER`.
 
     Raises:
       UsageError: if the harness is not installed.

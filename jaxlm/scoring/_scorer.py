@@ -47,21 +47,21 @@ LOG = logging.getLogger(__name__)
 
 
 class Scorer:
-    """Makes rows of documents; programs that were compiled in one call are used by the next.
+    """Makes the row of scores of each document; programs that one call compiled are used by the next call.
 
     Attributes:
-      measure: the measure, with a value for every option.
-      schema: of a row: the measure's columns; those in nats have the metadata `{"unit": "nats"}`.
-      description: JSON values: everything that the scores depend on beyond rounding.
-      engine: of the model.
+      measure: the measure that is computed, with a value for every option that depends on the model.
+      schema: the columns of a row, an Arrow schema; columns in nats have the metadata `{"unit": "nats"}`.
+      description: everything that the scores depend on beyond rounding, as JSON values.
+      engine: the `Engine` that runs the model on the devices.
 
     Args:
       loaded: a causal or a masked LM with its tokenizer.
-      measure: what is computed.
-      config: how queries are cut into batches.
+      measure: the measure that is computed.
+      config: how queries are packed into batches; None: values that follow from the model.
 
     Raises:
-      ScoreError: if the model cannot be asked for the measure; says why.
+      ScoreError: if the model cannot be asked for the measure; the message says why.
     """
 
     def __init__(
@@ -108,20 +108,21 @@ class Scorer:
 
     @property
     def work(self) -> WorkCounts:
-        """How much the engine has computed so far."""
+        """How much the engine has computed so far: numbers of queries, batches, tokens and positions."""
         return self.engine.work
 
     def __call__(self, records: Iterable[data.Record]) -> Iterator[ScoreRow]:
-        """Yields one row a record, in order, as records come; `{"error": line}` if there is no score.
+        """Yields one row for each record, in order, as records come; `{"error": line}` if it has no score.
 
-        The stages, each on blocks: texts, their tokens, the queries that they make, rows packed with queries,
-        what the devices compute for the rows, the answers to the queries, the rows of scores. One thread
-        encodes texts, a second one makes queries and packs them, and the caller's thread makes the rows of
-        scores, while the devices work. A measure that asks again makes its queries in the caller's thread,
-        too.
+        A query is one sequence that the model reads and is asked about. The work has stages, each on blocks
+        of documents: texts, their tokens, the queries of the measure, batch rows packed with queries, what
+        the devices compute for these, the answers to the queries, and the documents' rows of scores. One
+        thread encodes texts, a second one makes queries and packs them, and the caller's thread makes the
+        rows of scores, while the devices work. If the measure's further questions depend on answers
+        (`asks_again`), its queries are made in the caller's thread, too.
 
         Args:
-          records: documents.
+          records: the documents to score.
         """
         texts = text_blocks(records)
         tokens = prefetch(map(self._with_tokens, texts))
@@ -222,12 +223,14 @@ class Scorer:
 def make_scorer(
     loaded: pretrained.Loaded, measure: Measure | str, config: EngineConfig | None = None
 ) -> Scorer:
-    """Returns a `Scorer`.
+    """Returns a `Scorer`, which makes the row of scores of each document.
 
     Args:
       loaded: what `pretrained.load` returned.
-      measure: a measure with its options, or the name of one.
-      config: how queries are cut into batches; for an ensemble, `combine` says what is averaged.
+      measure: a measure with its options, or the name of a measure (a key of `MEASURES`), which stands for
+        its default options.
+      config: how queries are packed into batches, and for an ensemble what is averaged (`combine`); None:
+        values that follow from the model.
 
     Raises:
       ScoreError: if there is no such measure, or the model cannot be asked for it.
@@ -245,17 +248,22 @@ def score(
     measure: Measure | str | None = None,
     config: EngineConfig | None = None,
 ) -> Iterator[Score]:
-    """Yields the score of each record, in order, as records come.
+    """Yields a `Score` for each record, in order, as records come.
+
+    A document that cannot be scored, such as an empty text, stops nothing: its `Score` has no values and says
+    why in `error`.
 
     Args:
       loaded: what `pretrained.load` returned.
-      records: documents, or texts, whose ids are then their numbers; a string, or a record, is one.
-      measure: a measure with its options, or the name of one; None: the log-likelihood for a causal model,
-        the pseudo-log-likelihood for a masked one.
-      config: how queries are cut into batches.
+      records: documents (`data.Record`) or texts; a text's id is its number, from 0. A single string or a
+        single record is one document.
+      measure: a measure with its options, or the name of a measure (a key of `MEASURES`), which stands for
+        its default options; None: the log-likelihood for a causal model, the pseudo-log-likelihood for a
+        masked one.
+      config: how queries are packed into batches; None: values that follow from the model.
 
     Raises:
-      ScoreError: if the model cannot be asked for that measure.
+      ScoreError: if there is no such measure, or the model cannot be asked for it.
       TypeError: if a record is neither a text nor a `data.Record`.
 
     Example:

@@ -1,4 +1,4 @@
-"""Step functions: what a model did at a position, as one number an example."""
+"""Step functions: what a model predicted at a position, as one number for each prediction."""
 
 from jaxlm.steps._alignment import align, check_alignment
 from jaxlm.steps._contrast import Contrast

@@ -21,22 +21,26 @@ def align(
     *,
     strings: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> np.ndarray:
-    """Returns for each predicted token the index of the contrast's token to compare it with, -1 for none.
+    """Returns for each predicted token the index of the contrast's token to compare it with; -1 for none.
 
-    - "one_to_one": the i-th token with the contrast's i-th; both have the same number.
-    - "last_common": if both end with the same tokens, tokens at the same distance from the end are compared;
-      otherwise tokens at the same distance from the beginning. Tokens of a common beginning are compared with
-      themselves in any case.
-    - pairs `(i, j)`: the i-th predicted token with the contrast's j-th.
+    The contrast is another text, or another target, whose predicted tokens are compared with the text's:
+
+    - "one_to_one": the i-th token is compared with the contrast's i-th token; both have the same number of
+      tokens.
+    - "last_common": if text and contrast end with the same tokens, tokens at the same distance from the end
+      are compared; otherwise tokens at the same distance from the beginning are compared. Tokens of a common
+      beginning are compared with themselves in any case.
+    - pairs `(i, j)`: the i-th predicted token is compared with the contrast's j-th token, counted from 0.
 
     Args:
-      alignment: one of these.
-      tokens: `Int[M]` predicted ids.
-      contrast: `Int[...]` predicted ids of the contrast.
-      strings: both as strings, for messages; None: messages show the ids.
+      alignment: "one_to_one", "last_common", or a list of pairs.
+      tokens: `Int[M]`, the predicted ids of the text.
+      contrast: `Int[...]`, the predicted ids of the contrast; their number may differ from M.
+      strings: the tokens of the text and of the contrast as strings, for messages; None: messages show the
+        ids.
 
     Returns:
-      `Int32[M]`.
+      `Int32[M]`, indices into `contrast`; -1 for a token that is not compared.
 
     Raises:
       UsageError: if the lengths differ and the alignment is "one_to_one", a pair has an index out of range or
@@ -70,10 +74,10 @@ def align(
 
 
 def check_alignment(alignment: Any) -> None:
-    """Checks that an alignment is one of the words, or something that may be a list of pairs.
+    """Checks that an alignment is "one_to_one", "last_common", or something that may be a list of pairs.
 
     Raises:
-      UsageError: if it is neither; the message lists the words.
+      UsageError: if the alignment is another word; the message lists the words that are allowed.
 
     Example:
       >>> from jaxlm.steps import check_alignment

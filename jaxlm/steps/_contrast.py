@@ -9,26 +9,33 @@ from jaxlm.steps._alignment import Alignment
 
 
 class Contrast(NamedTuple):
-    """What step functions compare the texts of `step_scores` with, one contrast for each text.
+    """The other texts, or other targets, that step functions compare the texts of `step_scores` with.
 
-    Texts may be ids, as rows or as one array `[B, L]`.
+    A step function makes one number from a prediction; a comparing one, such as the KL divergence, also reads
+    the prediction for the contrast. There is one contrast for each text.
+
+    Texts and targets may be given as ids, in rows or as one array `[B, L]`.
 
     Attributes:
-      texts: what the model reads instead of the `texts` of `step_scores`: for a causal model whole texts or,
-        with targets, prompts; for a masked model texts with masks; for an encoder-decoder sources. None: the
-        same texts.
-      targets: what the model predicts instead of the `targets` of `step_scores`. None: the same tokens.
-      attention_mask: `Bool[B L]`, True = real, for ids in an array: of `targets`, else of `texts`.
-      alignment: which predicted tokens are compared (see `align`): "one_to_one", "last_common", or for each
-        text pairs of indices of predicted tokens, counted from 0.
-      force_inputs: True: the contrast's logits are those after the contrast's own tokens. False: they are the
-        logits of the text itself, and only the target is the contrast's.
-      text_attention_mask: an attention mask of `texts` if there are `targets`.
+      texts: what the model reads for the contrast instead of the `texts` of `step_scores`: for a causal model
+        whole texts or, if there are targets, prompts; for a masked model texts with masks; for an
+        encoder-decoder the texts that its encoder reads. None: the `texts` of `step_scores`.
+      targets: what the model predicts for the contrast instead of the `targets` of `step_scores`. None: the
+        same targets.
+      attention_mask: `Bool[B L]`, True = real, for ids that are given as one array. It belongs to `targets`,
+        or to `texts` if there are no targets. None: every id is real.
+      alignment: which predicted tokens are compared with each other (see `align`): "one_to_one",
+        "last_common", or for each text a list of pairs (index of a predicted token of the text, index of one
+        of the contrast), counted from 0.
+      force_inputs: True: the contrast's logits are computed after the contrast's own tokens. False: the
+        logits of the text itself are used, and only the target is taken from the contrast.
+      text_attention_mask: `Bool[B L]`, True = real, the mask of `texts` if there are `targets`, too, and the
+        texts are ids in one array. None: every id is real.
 
     Example:
       >>> from jaxlm.steps import Contrast
-      >>> Contrast(targets=["She went home."], alignment="last_common").force_inputs
-      True
+      >>> Contrast(targets=["She went home."], alignment="last_common").alignment
+      'last_common'
     """
 
     texts: Any = None

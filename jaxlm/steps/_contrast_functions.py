@@ -18,6 +18,8 @@ from jaxlm.typing import Array, Float
 def contrast_logits(inputs: StepInputs) -> Float[Array, "*batch"]:
     """Returns the logit of the contrast's target given the contrast, `z'_y'`; it has no unit.
 
+    The contrast is the other text, or the other target, that a prediction is compared with.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.steps import StepInputs, contrast_logits
@@ -32,8 +34,8 @@ def contrast_prob(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, 
     """Returns the probability of the contrast's target given the contrast, `q_y'` in [0, 1]; or `ln q_y'`.
 
     Args:
-      inputs: `StepInputs` with a contrast.
-      logprob: return the logarithm, in nats.
+      inputs: predictions with `contrast_logits` and `contrast_targets`.
+      logprob: True returns the logarithm, in nats.
 
     Example:
       >>> import jax.numpy as jnp
@@ -46,7 +48,7 @@ def contrast_prob(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, 
 
 
 def contrast_logits_diff(inputs: StepInputs) -> Float[Array, "*batch"]:
-    """Returns how much higher the target's logit is than the contrast's, `z_y - z'_y'`; it has no unit.
+    """Returns the target's logit minus that of the contrast's target, `z_y - z'_y'`; it has no unit.
 
     Example:
       >>> import jax.numpy as jnp
@@ -63,11 +65,11 @@ def contrast_logits_diff(inputs: StepInputs) -> Float[Array, "*batch"]:
 
 
 def contrast_prob_diff(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*batch"]:
-    """Returns how much likelier the target is than the contrast's, `p_y - q_y'` in [-1, 1].
+    """Returns the target's probability minus that of the contrast's target, `p_y - q_y'` in [-1, 1].
 
     Args:
-      inputs: `StepInputs` with a contrast.
-      logprob: return `ln p_y - ln q_y'` in nats.
+      inputs: predictions with targets, `contrast_logits` and `contrast_targets`.
+      logprob: True returns `ln p_y - ln q_y'`, in nats.
 
     Example:
       >>> import jax.numpy as jnp
@@ -86,7 +88,8 @@ def contrast_prob_diff(inputs: StepInputs, *, logprob: bool = False) -> Float[Ar
 def pcxmi(inputs: StepInputs) -> Float[Array, "*batch"]:
     """Returns the pointwise conditional cross-mutual information, `-log2(p_y / q_y')`, in bits.
 
-    Positive if the contrast makes its target likelier: give the text with context as the contrast.
+    The number is positive if the target is likelier given the contrast. So give the text without its context
+    as the text, and the text with its context as the contrast.
 
     Example:
       >>> import jax.numpy as jnp
@@ -104,7 +107,7 @@ def pcxmi(inputs: StepInputs) -> Float[Array, "*batch"]:
 def in_context_pvi(inputs: StepInputs) -> Float[Array, "*batch"]:
     """Returns the in-context pointwise V-usable information, `-ln p_y + ln q_y'`, in nats.
 
-    It is `pcxmi` in nats.
+    The number is that of `pcxmi`, in nats: positive if the target is likelier given the contrast.
 
     Example:
       >>> import jax.numpy as jnp
@@ -126,17 +129,19 @@ def kl_divergence(
 ) -> Float[Array, "*batch"]:
     """Returns the Kullback-Leibler divergence `sum_v p_v (ln p_v - ln q_v)`, in nats, 0 or more.
 
-    The filters choose tokens by the sum of both logits, `z + z'`: first the likeliest ones that together have
-    the probability `top_p`, then the `top_k` largest of those, with ties. `p` and `q` are each divided by
-    their sum over the chosen tokens; other tokens add nothing. The divergence is infinite if a token is
-    impossible for the contrast only. If no token is possible for both, the filters are not applied. The
-    derivative treats the choice of tokens as fixed.
+    `p` is the distribution of the text's prediction, `q` the distribution of the contrast's.
+
+    The filters choose tokens by the sum of both logits, `z + z'`: first the likeliest tokens that together
+    have the probability `top_p`, then the `top_k` largest among these, with ties. `p` and `q` are each
+    divided by their sum over the chosen tokens; other tokens add nothing. The divergence is infinite if a
+    token is impossible for the contrast only. If no token is possible for both, the filters are not applied.
+    The derivative treats the choice of tokens as fixed.
 
     Args:
-      inputs: `StepInputs` with contrast logits; it needs no targets.
-      top_k: the most tokens that are compared; 0: all.
-      top_p: the probability in [0, 1] that the compared tokens have together.
-      min_tokens_to_keep: the fewest tokens that are compared, whatever the filters choose.
+      inputs: predictions with `contrast_logits`; no targets are needed.
+      top_k: the largest number of tokens that are compared; 0: all tokens.
+      top_p: the probability that the compared tokens have together, in [0, 1]; 1: all tokens are compared.
+      min_tokens_to_keep: the smallest number of tokens that are compared, whatever the filters choose.
 
     Raises:
       UsageError: if `top_k` is not in 0 .. V, `top_p` is outside [0, 1], or `min_tokens_to_keep` is not in

@@ -113,17 +113,17 @@ class _TileQueries(NamedTuple):
 
 
 def tile_size(vocab_size: int, rows_of_logits: int, num_positions: int, *, is_cpu: bool) -> int:
-    """Returns for how many positions logits are computed at once.
+    """Returns for how many positions logits are computed at once, which is called a tile.
 
     On a CPU the logits of a tile fit into a core's cache, where reductions over them cost next to nothing,
-    but a tile has at least 128 rows of logits for each time that the output's kernel is read. Elsewhere the
-    logits of a tile take 512 MiB.
+    but a tile has at least 128 rows of logits for each time that the output's kernel is read. On other
+    devices the logits of a tile take 512 MiB.
 
     Args:
-      vocab_size: V.
-      rows_of_logits: how many rows of logits a position needs: its own, its contrast's, and those under
-        dropout.
-      num_positions: how many positions there are.
+      vocab_size: V, the number of ids.
+      rows_of_logits: how many rows of V logits a position needs: one for its own prediction, one for the
+        contrast's, and one for each pass under dropout.
+      num_positions: how many positions there are in all.
       is_cpu: whether the program runs on a CPU.
 
     Example:
@@ -185,14 +185,14 @@ def _values(
 
 
 def step_values(function: StepFunction, inputs: StepInputs) -> Float[Array, "*batch"]:
-    """Returns a step function's numbers in float32, after a check that there is one for each example.
+    """Returns a step function's numbers in float32, after a check that there is one for each prediction.
 
     Args:
       function: the step function.
-      inputs: predictions and the targets of each example.
+      inputs: predictions, with the fields that the function needs.
 
     Raises:
-      UsageError: if the function returns anything else than one number for each example.
+      UsageError: if the function returns anything else than one number for each prediction.
 
     Example:
       >>> import jax.numpy as jnp

@@ -33,8 +33,8 @@ def probability(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*
     """Returns the target's probability, `p_y` in [0, 1]; or `ln p_y` in nats. Differentiable.
 
     Args:
-      inputs: `StepInputs`.
-      logprob: return the logarithm.
+      inputs: predictions with their targets.
+      logprob: True returns the logarithm, in nats.
 
     Example:
       >>> import jax.numpy as jnp
@@ -69,11 +69,11 @@ def crossentropy(inputs: StepInputs, *, base: str = "nats") -> Float[Array, "*ba
     inseq returns nats since version 0.5, and returned bits before.
 
     Args:
-      inputs: `StepInputs`.
-      base: "nats" or "bits".
+      inputs: predictions with their targets.
+      base: the unit of the result, "nats" or "bits".
 
     Raises:
-      UsageError: if `base` is neither.
+      UsageError: if `base` is another word.
 
     Example:
       >>> import jax.numpy as jnp
@@ -88,17 +88,17 @@ def crossentropy(inputs: StepInputs, *, base: str = "nats") -> Float[Array, "*ba
 
 
 def perplexity(inputs: StepInputs, *, convention: str = "exact") -> Float[Array, "*batch"]:
-    """Returns the perplexity of the target, `1 / p_y`: the number of equally likely tokens of that surprisal.
+    """Returns the perplexity of the target, `1 / p_y`: as surprising as one of so many equally likely tokens.
 
-    It is infinite in float32 if `ln p_y` is below -88.7. Differentiable where it is finite.
+    The perplexity is infinite in float32 if `ln p_y` is below -88.7. Differentiable where it is finite.
 
     Args:
-      inputs: `StepInputs`.
+      inputs: predictions with their targets.
       convention: "exact"; or "inseq" for the number that inseq returns since version 0.5, 2 to the power of
         nats: `2^(-ln p_y) = p_y^(-ln 2)`.
 
     Raises:
-      UsageError: if `convention` is neither.
+      UsageError: if `convention` is another word.
 
     Example:
       >>> import jax.numpy as jnp
@@ -115,11 +115,11 @@ def perplexity(inputs: StepInputs, *, convention: str = "exact") -> Float[Array,
 def top_p_size(inputs: StepInputs, *, top_p: float) -> Float[Array, "*batch"]:
     """Returns how many of the likeliest tokens together have the probability `top_p`, from 1 to V.
 
-    Not differentiable: it is constant almost everywhere, so that its gradient is 0.
+    Not differentiable: the number is constant almost everywhere, so that its gradient is 0.
 
     Args:
-      inputs: `StepInputs`.
-      top_p: probability in [0, 1].
+      inputs: predictions; no targets are needed.
+      top_p: the probability that the counted tokens have together at least, in [0, 1].
 
     Raises:
       UsageError: if `top_p` is outside [0, 1].
@@ -142,18 +142,18 @@ def mc_dropout_prob_avg(
 ) -> Float[Array, "*batch"]:
     """Returns a statistic of the target's probability over the dropout passes. Differentiable.
 
-    `p` is the probability without dropout, `p_e` that of pass e of E, from `noisy_logits`. "mean" is `mean_e
-    p_e`, in [0, 1], which inseq documents. "z_score" is `(p - mean_e p_e) / std_e p_e`, which inseq returns,
-    in standard deviations (the estimate that divides by E - 1). If all passes agree, the z-score is 0 / 0,
-    which is NaN.
+    `p` is the target's probability without dropout, and `p_e` its probability in pass e of E passes under
+    dropout, from `noisy_logits`. "mean" is `mean_e p_e`, in [0, 1], as inseq documents it. "z_score" is `(p -
+    mean_e p_e) / std_e p_e`, as inseq computes it, in standard deviations (the estimate that divides by E -
+    1). If all passes agree, the z-score is 0 / 0, which is NaN.
 
     Args:
-      inputs: `StepInputs` with `noisy_logits`.
-      logprob: use `ln p_y` in nats instead of `p_y`.
-      statistic: "mean"; or "z_score", which needs at least 2 passes.
+      inputs: predictions with targets and `noisy_logits`.
+      logprob: True uses `ln p_y` in nats instead of `p_y`.
+      statistic: "mean", which needs at least 1 pass, or "z_score", which needs at least 2 passes.
 
     Raises:
-      UsageError: if `statistic` is neither, or there are too few passes.
+      UsageError: if `statistic` is another word, or there are too few passes.
 
     Example:
       >>> import jax.numpy as jnp

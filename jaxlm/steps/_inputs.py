@@ -7,24 +7,25 @@ from jaxlm.typing import Array, Float, Int, Key
 
 
 class StepInputs(NamedTuple):
-    """The predictions for examples, and what a step function may need besides.
+    """Predictions of tokens, and what a step function may need beside their logits.
 
-    All fields have the same leading dimensions `...`, of any number. Fields that the function does not need
-    (`StepFunction.needs` lists those that it does) may be None.
+    All fields have the same leading dimensions `...`, of which there may be any number, also none. A field
+    that the function does not need (see `StepFunction.needs`) may be None.
 
     Attributes:
-      logits: `Float[... V]` of the predicted token.
-      targets: `Int[...]` the true ids, in [0, V).
-      contrast_logits: `Float[... V]` of the contrast's prediction.
-      contrast_targets: `Int[...]` the contrast's ids.
-      noisy_logits: `Float[E ... V]` of E passes under dropout.
-      rng: `Key[...]` a PRNG key for each example, for a function that draws.
+      logits: `Float[... V]`. The logits of each predicted token; V is the size of the vocabulary.
+      targets: `Int[...]`. The true ids, in [0, V).
+      contrast_logits: `Float[... V]`. The logits of the prediction that each prediction is compared with.
+      contrast_targets: `Int[...]`. The ids whose probability is asked under `contrast_logits`, in [0, V).
+      noisy_logits: `Float[E ... V]`. The logits of E passes of the model under dropout.
+      rng: `Key[...]`. A PRNG key for each prediction, for a function that draws random numbers.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.steps import StepInputs
-      >>> StepInputs(logits=jnp.zeros((2, 5)), targets=jnp.array([0, 3])).contrast_logits is None
-      True
+      >>> inputs = StepInputs(logits=jnp.zeros((2, 5)), targets=jnp.array([0, 3]))
+      >>> inputs.logits.shape, inputs.targets.shape
+      ((2, 5), (2,))
     """
 
     logits: Float[Array, "*batch V"]
@@ -35,13 +36,13 @@ class StepInputs(NamedTuple):
     rng: Key[Array, "*batch"] | None = None
 
     def read(self, name: str) -> Array:
-        """Returns a field that the step function needs.
+        """Returns a field, after a check that it was given.
 
         Args:
-          name: of the field.
+          name: the name of the field.
 
         Raises:
-          UsageError: if it is None.
+          UsageError: if the field is None.
 
         Example:
           >>> from jaxlm.steps import StepInputs

@@ -8,14 +8,16 @@ from jaxlm.steps._table import REQUIRED, StepFunction, option_defaults, step_fun
 
 
 def parse_step_function(text: str) -> StepFunction:
-    """Returns the step function of a line, with its options set.
+    """Returns the step function that a line names, with its options set.
 
     Args:
-      text: a name; `name=value`, the value of its only option or of the only one that it needs; or a name
-        with its options in brackets, in the form of `StepFunction.name`.
+      text: one of three forms: a name; `name=value`, where the value belongs to the function's only option,
+        or to the only option without a default; or a name with its options in brackets, as in
+        `StepFunction.name`.
 
     Raises:
-      UsageError: as `step_function`, or if the line has another form.
+      UsageError: if the line has another form, the name is unknown, the function does not take an option, or
+        an option without a default is missing.
 
     Example:
       >>> from jaxlm.steps import parse_step_function

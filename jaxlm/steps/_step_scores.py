@@ -26,16 +26,18 @@ MAX_IN_FLIGHT = 4
 
 
 class TextScores(NamedTuple):
-    """The numbers of one text.
+    """The step functions' numbers for one text, which has M predicted tokens.
 
     Attributes:
-      tokens: `Int32[M]` the predicted ids; for a masked model without targets its masks.
-      strings: each of them as a string for people.
-      offsets: `Int32[M]` where they are in the ids of the text; for an encoder-decoder, of its target.
-      contrast_tokens: `Int32[M]` ids that they are compared with, -1 for none; None without a contrast.
-      values: by the function's name, `Float32[M]`; NaN where a comparing function has no token to compare
-        with.
-      spans: by the function's name, one number for all tokens, combined as `StepFunction.span` says; tokens
+      tokens: `Int32[M]`. The predicted ids; for a masked model without targets the ids of the mask tokens.
+      strings: each predicted token as a readable string.
+      offsets: `Int32[M]`. The index of each predicted token among the ids of the text; for an
+        encoder-decoder, among the ids of the target.
+      contrast_tokens: `Int32[M]`. The id that each token is compared with; -1 if there is none for it. None
+        if the text has no contrast.
+      values: for each function's name its numbers, `Float32[M]`; NaN at a token that a comparing function has
+        no token to compare with.
+      spans: for each function's name one number for all tokens, combined as `StepFunction.span` says. Tokens
         whose value is NaN are left out.
     """
 
@@ -64,35 +66,45 @@ def step_scores(
 ) -> list[TextScores]:
     """Returns the step functions' numbers for every predicted token of every text.
 
-    A text takes one forward pass of the model, two with a contrast, and `n_mcd_steps` more under dropout; the
-    number of functions does not matter. Texts are packed into rows of few lengths; the batch and the padding
-    change no number beyond rounding. Draws under dropout depend only on the key and on the ids that are read.
+    A step function makes one number from a prediction, such as its entropy or the target's probability.
+
+    A text takes one forward pass of the model, a second one for a contrast, and `n_mcd_steps` more if a
+    function needs dropout; the number of functions does not matter. Texts are packed into rows of few
+    lengths; batch and padding change the numbers by rounding only. Draws under dropout depend only on the key
+    and on the ids that the model reads.
 
     What the model predicts:
 
-    - A causal model: every token that has one before it. Texts are read as `jaxlm score` reads them. With
-      targets the texts are prompts, which are read as for generation. A target is a whole text that begins
-      with its prompt, and the tokens after the prompt are predicted.
+    - A causal model: every token that has a token before it. Texts are read as `jaxlm score` reads them. With
+      targets the texts are prompts, which are read as in generation. A target is then a whole text that
+      begins with its prompt, and the tokens after the prompt are predicted.
     - A masked model: the tokens at the masks of a text; targets are the texts without masks.
-    - An encoder-decoder: the targets given their sources, including the token that closes a target.
+    - An encoder-decoder: the targets given the texts that its encoder reads, including the token that closes
+      a target.
 
-    Nothing is added to ids.
+    Nothing is added to texts and targets that are given as ids.
 
     Args:
       loaded: a causal LM, a masked LM or an encoder-decoder, as `pretrained.load` returns it.
-      texts: a text, several, rows of ids, or ids `[B, L]`.
-      functions: a name of `STEP_FUNCTIONS`, a result of `step_function`, a callable, or several of them.
-      targets: one for each text. A masked model needs them for functions that read the target.
-      contrast: what comparing functions compare with: a `Contrast`; or texts, which are other targets if
-        `targets` is given, and otherwise other texts.
-      attention_mask: `Bool[B L]`, True = real, for ids in an array: of `targets`, else of `texts`.
-      text_attention_mask: the same for `texts` if there are `targets`, for instance an encoder's sources.
-      rng: PRNG key for dropout and for functions that draw.
-      n_mcd_steps: how often a text is read under dropout.
+      texts: a text, several texts, rows of ids, or one array of ids `[B, L]`.
+      functions: a name of `STEP_FUNCTIONS`, a result of `step_function`, a callable that takes a
+        `StepInputs`, or a list of these.
+      targets: one target for each text, in the form that is described above. A masked model needs targets for
+        functions that read the target. None: there are no targets beside the texts.
+      contrast: what comparing functions compare the texts with: a `Contrast`, or texts, which stand for other
+        targets if `targets` is given, and for other texts otherwise. None: nothing is compared.
+      attention_mask: `Bool[B L]`, True = real, for ids that are given as one array. It belongs to `targets`,
+        or to `texts` if there are no targets. None: every id is real.
+      text_attention_mask: `Bool[B L]`, True = real, the mask of `texts` if there are `targets`, too. None:
+        every id is real.
+      rng: a PRNG key for dropout and for functions that draw random numbers. None: no function needs one.
+      n_mcd_steps: how often each text is read under dropout, if a function needs that.
       aux_model: the model that is run under dropout, of the same kind and vocabulary; None: the model itself.
-      target_tokenizer: tokenizer of an encoder-decoder's targets if it is another one, as with Marian
-        (`tokenizers.load_tokenizer(folder, side="target")`); None: the model's own.
-      devices: local devices; None: all of them, but only one if there is a single batch.
+      target_tokenizer: the tokenizer of an encoder-decoder's targets, if it differs from the tokenizer of the
+        texts, as for Marian (`tokenizers.load_tokenizer(folder, side="target")`); None: the model's only
+        tokenizer.
+      devices: the local devices that are used; None: all local devices, or only one if there is a single
+        batch.
 
     Returns:
       One `TextScores` for each text, in order.
@@ -244,14 +256,14 @@ def _names(rows: tuple[StepFunction, ...]) -> str:
 
 
 def over_span(values: Any, span: str) -> float:
-    """Returns one number for the values of a span of tokens, without those that are NaN; NaN if all are.
+    """Returns one number for the values of a span of tokens. NaNs are left out; NaN if all values are NaN.
 
     Args:
-      values: `Float[M]`, or a list of floats, one for each token; computed in float64.
+      values: `Float[M]`, or a list of floats, one for each token. They are combined in float64.
       span: "sum", "product" or "absmax" (the value of the largest magnitude, with its sign).
 
     Raises:
-      UsageError: if the span is none of these.
+      UsageError: if `span` is another word.
 
     Example:
       >>> import numpy as np

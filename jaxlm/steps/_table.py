@@ -22,17 +22,22 @@ CONTRAST = frozenset({"contrast_logits", "contrast_targets"})
 
 
 class StepFunction(NamedTuple):
-    """A step function with its properties. It can be called like the function itself.
+    """A step function, which makes one number from a prediction, with its properties.
+
+    The record can be called like the function itself, with a `StepInputs`.
 
     Attributes:
-      name: the name of its numbers, including options that were set.
-      function: takes a `StepInputs`, and options by keyword, and returns `Float32[...]`.
-      needs: the fields of `StepInputs` that it reads besides `logits`.
-      unit: "nats", "bits", "probability", "logit", "tokens", "deviations", "perplexity", or "" if unknown.
-      span: how its numbers over a span of tokens are combined: "sum", "product", or the number of the largest
-        magnitude, with its sign ("absmax"), as in inseq.
-      is_differentiable: whether its gradient with respect to the logits is useful.
-      options: the options that were set, sorted by name.
+      name: the function's name with the options that were set, such as `top_p_size(top_p=0.9)`.
+      function: a pure function that takes a `StepInputs`, and options by keyword. It returns `Float32[...]`,
+        one number for each prediction.
+      needs: the names of the fields of `StepInputs` that the function reads besides `logits`.
+      unit: the unit of the numbers: "nats", "bits", "probability", "logit", "tokens", "deviations" (standard
+        deviations), "perplexity", or "" if it is unknown.
+      span: how the numbers of a span of tokens are combined into one: their "sum", their "product", or the
+        number of the largest magnitude with its sign ("absmax"), as in the library inseq.
+      is_differentiable: whether the gradient with respect to the logits is useful; False for a function that
+        is constant almost everywhere.
+      options: pairs of the name and the value of each option that was set, sorted by name.
 
     Example:
       >>> from jaxlm.steps import step_function
@@ -58,7 +63,7 @@ class StepFunction(NamedTuple):
 
     @property
     def needs_contrast(self) -> bool:
-        """Whether it compares predictions with those of a contrast."""
+        """Whether the function compares a prediction with the prediction for another text or target."""
         return bool(self.needs & CONTRAST)
 
 
@@ -108,15 +113,16 @@ _registered: dict[str, StepFunction] = {}
 
 
 def step_function(name: Any, **options: Any) -> StepFunction:
-    """Returns a step function by its name, or your own function as one, with its options set.
+    """Returns a step function by its name, or your own function as a step function, with its options set.
 
-    Its name consists of the function's name and the options that were set: `kl_divergence(top_k=20)`.
+    A step function makes one number from a prediction, such as its entropy. The returned record's name
+    consists of the function's name and the options that were set: `kl_divergence(top_k=20)`.
 
     Args:
       name: a name of `STEP_FUNCTIONS`, a registered name, a `StepFunction`, or a callable that takes a
-        `StepInputs`. A function of this module, also in a `functools.partial`, has the properties of its
-        entry; your own function is assumed to need targets only.
-      **options: options of the function.
+        `StepInputs`. A function of `jaxlm.steps`, also in a `functools.partial`, has the properties of its
+        entry in `STEP_FUNCTIONS`. Your own function is assumed to need the targets only, and to have no unit.
+      **options: options of the function, as keyword arguments that it takes.
 
     Raises:
       UsageError: if the name is unknown (the message has the nearest one), the function does not take an
@@ -176,14 +182,16 @@ def register_step_function(
     """Registers your own step function under a name, for this process, and returns it as a `StepFunction`.
 
     Args:
-      function: a pure function that takes a `StepInputs` of any leading dimensions, and options by keyword,
-        and returns `Float32[...]`. Or a `StepFunction`, whose properties replace the other arguments.
-      name: its name; None: the function's own name.
-      needs: the fields of `StepInputs` that it reads besides `logits`.
-      unit: of its numbers.
-      span: "sum", "product" or "absmax" (see `StepFunction`).
-      is_differentiable: whether its gradient is useful.
-      overwrite: whether it may replace a function of the same name.
+      function: a pure function that takes a `StepInputs` with any leading dimensions, and options by keyword,
+        and returns `Float32[...]`, one number for each prediction. Or a `StepFunction`, whose properties
+        replace the other arguments.
+      name: the name to register; None: the function's own name.
+      needs: the names of the fields of `StepInputs` that the function reads besides `logits`.
+      unit: the unit of the function's numbers, such as "nats"; "" if it is unknown.
+      span: how the numbers of several tokens are combined: "sum", "product" or "absmax" (the number of the
+        largest magnitude, with its sign).
+      is_differentiable: whether the gradient with respect to the logits is useful.
+      overwrite: whether the function may replace a registered function of the same name.
 
     Raises:
       UsageError: if the name is taken and `overwrite` is False, the name is not an identifier, or a need or
@@ -220,7 +228,7 @@ def register_step_function(
 
 
 def list_step_functions() -> list[str]:
-    """Returns the names of all step functions; registered ones are at the end.
+    """Returns the names of all step functions; functions that were registered are at the end.
 
     Example:
       >>> from jaxlm.steps import list_step_functions

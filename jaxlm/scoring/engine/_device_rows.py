@@ -53,13 +53,14 @@ class BatchShape(NamedTuple):
 
 
 class ContrastRows(NamedTuple):
-    """What rows are compared with, in the same layout.
+    """The rows that `DeviceRows` are compared with, in the same layout: n devices, B rows, L positions.
 
     Attributes:
-      tokens, segments, positions: as those of `DeviceRows`.
-      places: `Int32[n B*L]` indices into the `B * L` positions of a device's contrasts: for each asked place
-        the one that it is compared with.
-      targets: `Int32[n B*L]`.
+      tokens, segments, positions: ids, segment numbers and positions, with the shapes and meanings of the
+        fields of `DeviceRows`.
+      places: `Int32[n B*L]`. For each asked place of the rows, the index of the position that it is compared
+        with, among the `B * L` positions of the device's contrasts.
+      targets: `Int32[n B*L]`. The id that the contrast is asked about at each of these positions.
     """
 
     tokens: AnyArray
@@ -70,21 +71,29 @@ class ContrastRows(NamedTuple):
 
 
 class DeviceRows(NamedTuple):
-    """What devices read: on the host with a leading axis of devices, which a device's own view does not have.
+    """The packed rows that devices read: B rows of L positions on each of n devices.
+
+    On the host every array has the leading axis of devices; the function that runs on one device sees the
+    arrays without this axis. A place is a position at which the model is asked about a target id; a query is
+    one sequence, a segment of its row or, if it shares a context with others, a branch of a segment.
 
     Attributes:
-      tokens: `Int32[n B L]`.
-      segments: `Int32[n B L]` from 1, 0 = padding.
-      branches: `Int32[n B L]` 0 = what all of the segment may read; from 1: what only the same branch may
-        read.
-      positions: `Int32[n B L]` or `Int32[n B L 2]`.
-      places: `Int32[n B*L]` indices into a device's `B * L` positions; the first `count` of them are asked.
-      targets: `Int32[n B*L]` the id that each place is asked for.
-      count: `Int32[n]` how many places are asked.
-      queries: `Int32[n B*L]` the query that each asked place belongs to; None if there is an answer a place.
-      query_counts: `Int32[n Q]` how many places each query asks, 0 = no query; None if there is an answer a
-        place.
-      contrast: what the rows are compared with; None where nothing is compared.
+      tokens: `Int32[n B L]`. The ids.
+      segments: `Int32[n B L]`. Number of the segment, from 1; 0 is padding. Tokens attend only within their
+        segment.
+      branches: `Int32[n B L]`. 0 for tokens that every later token of the segment may read (a shared
+        context); from 1 for tokens that only tokens of the same branch may read.
+      positions: `Int32[n B L]`, or `Int32[n B L 2]` for a model with instruction positions. The position of
+        each token as the model is told it.
+      places: `Int32[n B*L]`. Indices into a device's `B * L` positions; only the first `count` entries are
+        asked.
+      targets: `Int32[n B*L]`. The id that the model is asked about at each place.
+      count: `Int32[n]`. How many places each device is asked at.
+      queries: `Int32[n B*L]`. The index of the query that each place belongs to; None if the forward answers
+        each place rather than each query.
+      query_counts: `Int32[n Q]`. The number of places of each query; 0 for an entry that is no query; None if
+        the forward answers each place rather than each query.
+      contrast: the rows that these rows are compared with; None if nothing is compared.
     """
 
     tokens: AnyArray

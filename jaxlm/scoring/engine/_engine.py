@@ -40,21 +40,45 @@ MATRICES = ("kernel", "embedding")
 
 
 class Engine:
-    """A model on all local devices that answers queries; it is compiled once for each row length.
+    """A model on the local devices that answers queries: `engine(queries)` yields an answer to each of them.
+
+    A query (`Query`) is one sequence that the model reads, with the positions at which the model is asked
+    about a target, its places. Queries are packed into rows. The computation is compiled once for each row
+    length.
 
     Attributes:
-      config: how queries are cut into batches, with a value for everything.
-      longest: the most tokens that a query may have.
-      work: how much has been computed so far.
+      config: the config that is used: the given one, with every None replaced by the value that was chosen
+        for the model and the devices.
+      longest: the largest number of tokens that a query may have.
+      work: what has been computed so far, as `WorkCounts`: numbers of queries, batches, tokens and positions.
 
     Args:
       loaded: a causal or a masked LM.
-      config: how queries are cut into batches.
-      forward: what the devices compute; None: log-probabilities.
+      config: how queries are packed into batches; None: `EngineConfig()`, whose values follow from the model
+        and the devices.
+      forward: what the devices compute for each query, such as `LogProbForward(top_k=5)` or a `StepForward`;
+        None: `LogProbForward()`, the log-probability of each target.
 
     Raises:
-      ScoreError: if the model has no token head, rows do not divide by the devices, or an option does not fit
-        the model.
+      ScoreError: if the model has no token head, is neither a causal nor a masked LM, or does not fit the
+        forward.
+      ConfigError: if the number of rows in a batch is not a multiple of the number of devices, or the model
+        is an ensemble that shares one body.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> from jaxlm import models, pretrained, scoring, tokenizers
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=16)
+      >>> config, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> engine = scoring.Engine(loaded, forward=scoring.LogProbForward(top_k=2))
+      >>> query = scoring.Query(*(np.array(ids, np.int32) for ids in ([1, 7, 8], [0, 1, 2], [7, 8, 9])))
+      >>> [(scores.log_probs.shape, scores.top_tokens.shape) for scores in engine([query])]
+      [((3,), (3, 2))]
     """
 
     def __init__(
@@ -91,16 +115,17 @@ class Engine:
         self._params = self._layout.replicate(_in_compute_dtype(loaded))
 
     def __call__(self, queries: Iterable[Query]) -> Iterator[Any]:
-        """Yields the answer to each query, in order, as the queries come; memory does not grow with them.
+        """Yields the answer to each query, in order, as the queries come.
 
-        An answer to log-probabilities is `QueryScores`; to another forward it is what that computes, for the
-        query alone. Queries are drawn and packed by a thread while the devices work.
+        The answer of a `LogProbForward` is a `QueryScores`; the answer of another forward is what that
+        forward computes, cut to the one query. A thread draws and packs queries while the devices work.
+        Memory does not grow with the number of queries.
 
         Args:
-          queries: at most `longest` tokens each, and at most as many asked places as a row has tokens.
+          queries: sequences of 1 to `longest` tokens each, asked at no more places than a row has tokens.
 
         Raises:
-          ValueError: if a query is empty, too long, or asks for what is not there.
+          ValueError: if a query is empty or too long, or is asked at a place outside of its tokens.
         """
         computed = self.computed(self.packed(query_blocks(queries)))
         for answers in self.answers(computed):
@@ -111,10 +136,11 @@ class Engine:
         """Yields batches of rows that hold the queries of all blocks.
 
         Args:
-          blocks: at least one query each; for the limits of a query see `__call__`.
+          blocks: blocks of at least one query each. A query has 1 to `longest` tokens, and is asked at no
+            more places than a row has tokens.
 
         Raises:
-          ValueError: if a query is empty, too long, or asks for what is not there.
+          ValueError: if a query is empty or too long, or is asked at a place outside of its tokens.
         """
         return pack(
             (self._checked(block) for block in blocks),
@@ -130,7 +156,7 @@ class Engine:
         """Yields batches with what the devices computed for them, in order.
 
         Args:
-          batches: from `packed`; a thread draws them while the devices work.
+          batches: the batches that `packed` yields; a thread draws them while the devices work.
         """
         flying: deque[tuple[PackedBatch, Future[Any]]] = deque()
         workers, coming = ThreadPoolExecutor(BATCHES_IN_FLIGHT, "jaxlm-batches"), prefetch(batches)
@@ -153,7 +179,7 @@ class Engine:
         """Yields the answers to each block of queries, in the order of the blocks.
 
         Args:
-          computed: batches with what the devices computed for them.
+          computed: pairs of a batch and what the devices computed for it, as `Engine.computed` yields them.
         """
         collector = AnswerCollector(self._forward.each)
         with contextlib.closing(computed):
@@ -241,13 +267,15 @@ def score_queries(
     config: EngineConfig | None = None,
     forward: Forward | None = None,
 ) -> Iterator[Any]:
-    """Yields the answers to queries in order, by an `Engine` that is used once.
+    """Yields the answer to each query, in order, from an `Engine` that is made for this call.
 
     Args:
       loaded: a causal or a masked LM.
-      queries: see `Engine.__call__`.
-      config: how queries are cut into batches.
-      forward: what the devices compute; None: log-probabilities.
+      queries: sequences with the places where the model is asked about a target; for their limits see
+        `Engine.__call__`.
+      config: how queries are packed into batches; None: values that follow from the model and the devices.
+      forward: what the devices compute for each query; None: the log-probability of each target, as
+        `QueryScores`.
     """
     yield from Engine(loaded, config, forward)(queries)
 

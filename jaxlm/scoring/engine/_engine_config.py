@@ -17,21 +17,28 @@ MIN_ROW_LENGTH = 64
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """How queries are cut into batches; except for `combine`, the scores depend on it by rounding only.
+    """How queries are packed into the rows of batches.
+
+    The sizes and devices change the scores by rounding only; `combine` says which scores an ensemble has. A
+    query is one sequence that the model reads; its places are the positions at which the model is asked about
+    a target.
 
     Attributes:
-      row_length: tokens of a row, and the most tokens that a query may have; None: the model's `max_length`,
-        at most 1,024 on a CPU and 2,048 elsewhere.
-      rows: rows of a batch, over all devices; None: about 1,024 positions a device on a CPU, 65,536
-        elsewhere, fewer for models wider than 1,024.
-      buffer: queries that are packed together; None: 1,024, and 16,384 for a masked LM, because the masked
-        copies of a text all have the same length.
-      tile: places whose logits are in memory at once; None: as many as fill 32 MiB of logits on a CPU, 512
-        MiB elsewhere. For a masked LM, which is asked at few places, at most 1/32 of a device's positions.
+      row_length: the number of tokens in a row, and thereby the largest number of tokens that a query may
+        have; None: the model's `max_length`, at most 1,024 on a CPU and 2,048 elsewhere.
+      rows: the number of rows in a batch over all devices, a multiple of the number of devices; None: as many
+        rows as have about 1,024 positions on each device on a CPU, or 65,536 elsewhere, and fewer for models
+        wider than 1,024.
+      buffer: how many queries are collected before they are packed into rows together; None: 1,024, or 16,384
+        for a masked LM, because the masked copies of a text all have the same length.
+      tile: how many places have their logits in memory at once; None: as many as fill 32 MiB with logits on a
+        CPU, or 512 MiB elsewhere. For a masked LM, which is asked at few places, None means at most 1/32 of a
+        device's positions.
       combine: how the predictions of an ensemble's members, whose parameters are stacked, become one: by the
-        mean of "probs" or of "log_probs" (renormalised), or of the log-probabilities of what is asked
-        ("scores"); None: one model, or "probs" for an ensemble that `pretrained.load_ensemble` opened.
-      devices: local devices; None: all of them.
+        mean of "probs" or of "log_probs" (renormalised), or of the log-probabilities of the targets
+        ("scores"); None: "probs" for an ensemble that `pretrained.load_ensemble` opened, and nothing to
+        combine for a single model.
+      devices: the local devices that are used; None: all local devices.
 
     Raises:
       ConfigError: if a number is not positive, or `combine` is unknown.
@@ -81,12 +88,14 @@ class WorkCounts(NamedTuple):
     """How much an engine has computed so far.
 
     Attributes:
-      queries: queries that were answered.
-      batches: batches that were computed.
-      tokens: tokens that were read; fewer than the queries have where these share prefixes.
-      positions: positions that were computed, padding and contrasts included.
-      scored: places that were asked.
-      traces: how often the computation was traced; each trace is a compilation.
+      queries: the number of queries that were answered.
+      batches: the number of batches that were computed.
+      tokens: the number of tokens that were read. A prefix that several queries share is read once, so the
+        number may be less than the sum of the queries' lengths.
+      positions: the number of positions that were computed, with padding and with the sequences that queries
+        are compared with.
+      scored: the number of places, that is, positions at which the model was asked about a target.
+      traces: how often JAX traced the computation, which is how often it was compiled.
     """
 
     queries: int = 0
@@ -98,7 +107,7 @@ class WorkCounts(NamedTuple):
 
     @property
     def padding_share(self) -> float:
-        """Share of the computed positions that held no token."""
+        """The share of the computed positions that held no token, in [0, 1]; 0 if nothing is computed yet."""
         return 1 - self.tokens / self.positions if self.positions else 0.0
 
 

@@ -27,15 +27,19 @@ CACHED_LOGITS = 1 << 20
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogProbForward(Forward):
-    """The log-probability of each target, and further numbers on request; answers are `QueryScores`.
+    """A forward that computes the log-probability of each target and, on request, further numbers.
+
+    The answer to a query is a `QueryScores`, which holds one entry for each place: a position at which the
+    model is asked about a target id.
 
     Attributes:
-      details: whether ranks, entropy and confidence are computed.
-      top_k: how many of the likeliest ids are returned.
-      sets: `Bool[s V]` sets of ids whose probabilities are summed; None: no sets.
-      vocabulary: the ids that distributions are over; all other ids have probability 0. Targets are among
-        them.
-        None: every id of the model.
+      details: whether the rank of the target, the entropy and the probability of the likeliest id are
+        computed (`ranks`, `entropy` and `confidence` of `QueryScores`).
+      top_k: how many of the likeliest ids are returned for each place; 0: none.
+      sets: `Bool[s V]`, one row for each set of ids; the log of each set's summed probability is returned as
+        `QueryScores.masses`. None: no sets.
+      vocabulary: the ids that distributions are over; all other ids have probability 0. All targets must be
+        among these ids. None: every id of the model.
 
     Example:
       >>> from jaxlm.scoring import LogProbForward
@@ -51,11 +55,11 @@ class LogProbForward(Forward):
     def program(
         self, model: models.Model, setting: ForwardSetting
     ) -> Callable[[Any, DeviceRows], QueryScores]:
-        """Returns the function that computes the scores; see `Forward.program`."""
+        """Returns the function of the parameters and one device's rows that computes the scores."""
         return make_forward(model, self, setting)
 
     def fault(self, answer: QueryScores) -> str:
-        """Returns that a log-probability is infinite or not a number; "" where none is."""
+        """Returns a line that says that a log-probability is infinite or NaN; "" if all are finite."""
         is_sound = np.isfinite(answer.log_probs).all()
         return "" if is_sound else "the model's log-probabilities are not finite numbers"
 

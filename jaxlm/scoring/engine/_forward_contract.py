@@ -25,13 +25,15 @@ MIN_QUERY_POSITIONS = 16
 
 
 class ForwardSetting(NamedTuple):
-    """How a forward's program is to be made.
+    """What the engine chooses for the program of a `Forward`.
 
     Attributes:
-      tile: places whose logits are in memory at once.
-      combine: how the predictions of stacked members become one; None: there is one model.
-      on_cpu: whether it will run on a CPU, where small tiles stay in the cache; an accelerator is faster with
-        one large product.
+      tile: how many places have their logits in memory at once; a place is a position at which the model is
+        asked about a target.
+      combine: how the predictions of an ensemble, whose parameters are stacked, become one (see
+        `EngineConfig`); None: there is a single model.
+      on_cpu: True if the program will run on a CPU, where small tiles stay in the cache; False for an
+        accelerator, which is faster with one large product.
     """
 
     tile: int
@@ -41,14 +43,18 @@ class ForwardSetting(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forward(abc.ABC):
-    """What devices compute for a measure: a frozen dataclass whose fields say what is computed.
+    """What an `Engine` computes on the devices for each query: a frozen dataclass of options.
+
+    `LogProbForward` and `StepForward` are two of them. A place is a position of a query at which the model is
+    asked about a target (`Query.scored`).
 
     Attributes:
-      each: what the arrays of an answer have a row for: each asked "place", so that they are as long as
-        `Query.scored`, or each "query", so that an answer has no such axis.
-      shared_contexts: whether queries that begin with the same `Query.context` may share one copy of it. The
-        engine sets it to False if the model does not allow that; rows then have no branches.
-      contrasts: whether queries are compared with others (`Query.contrast`).
+      each: the axis of an answer's arrays: "place" if they have one row for each place of the query, as many
+        as `Query.scored` has, or "query" if they hold one value for the whole query and have no such axis.
+      shared_contexts: whether queries that begin with the same `Query.context` may share one copy of that
+        context in a row, behind which each query has a branch of its own. The engine sets the field to False
+        if the model cannot share contexts; rows then have no branches.
+      contrasts: whether each query is compared with another sequence (`Query.contrast`).
     """
 
     each: ClassVar[AnswerUnit] = "place"
@@ -59,21 +65,20 @@ class Forward(abc.ABC):
     def program(self, model: models.Model, setting: ForwardSetting) -> Callable[[Any, DeviceRows], Any]:
         """Returns a pure function of the parameters and one device's rows, with static shapes.
 
-        The function returns a pytree of arrays: `[B*L, ...]`, whose first `rows.count` rows are the answers
-          at
-        `rows.places`, or `[Q, ...]`, an answer for each entry of `rows.query_counts`. Further rows are
-        ignored.
+        The function returns a pytree of arrays. If `each` is "place" their shape is `[B*L, ...]`, and the
+        first `rows.count` rows are the answers at `rows.places`; further rows are ignored. If `each` is
+        "query" their shape is `[Q, ...]`, one answer for each entry of `rows.query_counts`.
 
         Args:
           model: a language model.
-          setting: how the program is to be made.
+          setting: what the engine chooses for the program: the size of a tile, how an ensemble is combined.
         """
 
     def fault(self, answer: Any) -> str:
-        """Returns why an answer cannot be used, one line; "" where it can.
+        """Returns one line that says why an answer cannot be used; "" if the answer can be used.
 
         Args:
-          answer: to one query, as arrays of the host.
+          answer: the answer to one query, as NumPy arrays.
         """
         del answer
         return ""
@@ -89,13 +94,14 @@ def hidden_states(
 
     Args:
       model: a language model.
-      params: its parameters.
-      rows: of one device.
-      mask: `Bool[B 1 L L]`, True = may attend, in addition to what the model masks; None: nothing in
-        addition.
+      params: the model's parameters.
+      rows: the rows that one device reads, or the rows that they are compared with.
+      mask: `Bool[B 1 L L]`, True = may attend, in addition to the mask that the model makes itself; None:
+        there is only the model's own mask.
 
     Returns:
-      `Float[M D]`, M = B * L; `rows.places` are indices of its rows.
+      `Float[M D]`, with one row for each of the M = B * L positions; `rows.places` holds indices of these
+      rows.
     """
     inputs = models.Inputs(
         tokens=jnp.asarray(rows.tokens),
@@ -111,14 +117,17 @@ def hidden_states(
 
 
 def query_sums(values: Float[Array, "M ..."], rows: DeviceRows) -> Float[Array, "Q ..."]:
-    """Returns the sum over each query's places, for a forward that gives an answer a query.
+    """Returns the sum over each query's places, for a forward that gives one answer for each query.
+
+    A place is a position of a query at which the model is asked about a target.
 
     Args:
-      values: `Float[M ...]` at `rows.places`; those beyond `rows.count` are left out.
-      rows: of one device.
+      values: `Float[M ...]`, one value for each entry of `rows.places`; values beyond the first `rows.count`
+        are left out.
+      rows: the rows that one device reads, with `queries` and `query_counts`.
 
     Returns:
-      `Float[Q ...]`, 0 where there is no query.
+      `Float[Q ...]`, the sum for each query; 0 for an entry that belongs to no query.
 
     Example:
       >>> import jax.numpy as jnp

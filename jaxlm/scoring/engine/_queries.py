@@ -21,10 +21,12 @@ SOME_CONTRASTS = "some queries have a contrast and others have none: a measure g
 class QueryContrast(NamedTuple):
     """Another sequence that is read in the same batch as a query, and compared with it place by place.
 
+    A place is a position at which the model is asked about a target id; the query has m of them.
+
     Attributes:
-      tokens: `Int32[c]` as the model reads them.
-      places: `Int32[m]` for each asked place of the query, the index in `tokens` that it is compared with.
-      targets: `Int32[m]` the id that the contrast is asked for there.
+      tokens: `Int32[c]`. The ids of this sequence, as the model reads them.
+      places: `Int32[m]`. For each place of the query, the index in `tokens` that the place is compared with.
+      targets: `Int32[m]`. The id that the model is asked about at each of these indices.
 
     Example:
       >>> import numpy as np
@@ -39,26 +41,29 @@ class QueryContrast(NamedTuple):
 
 
 class Query(NamedTuple):
-    """One sequence that the model reads, and the places that it is asked about; host arrays.
+    """One sequence that the model reads, and the places where it is asked about a target; NumPy arrays.
 
     Attributes:
-      tokens: `Int32[n]` as the model reads them: for a masked LM with the masks in place, for a causal one
-        with what opens the text in front, and without a last token if nothing follows it.
-      scored: `Int32[m]` indices into `tokens` of the places that are asked: for a causal LM the place before
-        the token that it predicts.
-      targets: `Int32[m]` the id that each place is asked for.
-      positions: `Int32[n]`, for a model with "instruction" positions `Int32[n 2]`; None: offsets in `tokens`,
-        or what follows from the tokens.
-      context: how many of the first tokens are a prefix that other queries may begin with, too: the engine
-        may read one copy of it for all of them; 0: none. Only a causal model can share it.
-      contrast: what the query is compared with, if the forward compares (see `Forward`); else None.
+      tokens: `Int32[n]`. The ids as the model reads them: for a masked LM with the mask tokens in them; for a
+        causal LM with the opening token in front, and without a last token that predicts nothing that is
+        asked.
+      scored: `Int32[m]`. The places: indices into `tokens` whose predictions are asked. For a masked LM the
+        index of the mask token; for a causal LM the index before the predicted token.
+      targets: `Int32[m]`. The id whose probability is asked at each place.
+      positions: `Int32[n]`, or `Int32[n 2]` for a model with instruction positions. None: 0, 1, 2, ... in the
+        order of `tokens`; with instruction positions they are computed from the tokens.
+      context: how many of the first tokens are a prefix that other queries may begin with, too. The engine
+        may read one copy of the prefix for all these queries; only a causal model can share it. 0: no prefix
+        is shared.
+      contrast: the sequence that the query is compared with, which a forward with `contrasts=True` needs;
+        None for any other forward.
 
     Example:
       >>> import numpy as np
       >>> from jaxlm.scoring import Query
       >>> query = Query(np.array([0, 7, 8], np.int32), np.array([1, 2], np.int32), np.array([8, 9], np.int32))
-      >>> query.positions is None, query.context
-      (True, 0)
+      >>> query.tokens[query.scored].tolist(), query.targets.tolist()  # 7 predicts 8, and 8 predicts 9
+      ([7, 8], [8, 9])
     """
 
     tokens: np.ndarray
@@ -70,23 +75,30 @@ class Query(NamedTuple):
 
 
 class QueryScores(NamedTuple):
-    """What a model says about a query, in the order of `Query.scored`; in nats.
+    """The numbers of a `LogProbForward` for one query: one entry for each of its m places.
+
+    A place is a position at which the model is asked about a target id; the entries have the order of
+    `Query.scored`. Log-probabilities and the entropy are in nats.
 
     Attributes:
-      log_probs: `Float32[m]` log p(target).
-      ranks: `Int32[m]` how many ids are likelier than the target, 0 = the target is the likeliest; None
-        unless the forward computes details.
-      entropy: `Float32[m]` of the whole distribution; None as `ranks`.
-      confidence: `Float32[m]` the probability of the likeliest id; None as `ranks`.
-      top_tokens: `Int32[m k]` the likeliest ids, most likely first; None if k is 0.
-      top_log_probs: `Float32[m k]` their log-probabilities; None if k is 0.
-      masses: `Float32[m s]` the log of the probability of each set of ids; None if there are no sets.
+      log_probs: `Float32[m]`. log p(target), 0 or less.
+      ranks: `Int32[m]`. How many ids are strictly likelier than the target: 0 if no id is. None unless the
+        forward was made with `details=True`.
+      entropy: `Float32[m]`. The entropy of the whole distribution. None unless the forward was made with
+        `details=True`.
+      confidence: `Float32[m]`. The probability of the likeliest id, in [0, 1]. None unless the forward was
+        made with `details=True`.
+      top_tokens: `Int32[m k]`. The k = `top_k` likeliest ids, most likely first. None if `top_k` is 0.
+      top_log_probs: `Float32[m k]`. The log-probabilities of these ids. None if `top_k` is 0.
+      masses: `Float32[m s]`. For each of the s sets of ids that the forward was given, the log of the set's
+        summed probability. None if the forward has no sets.
 
     Example:
       >>> import numpy as np
       >>> from jaxlm.scoring import QueryScores
-      >>> QueryScores(np.zeros(1, np.float32)).ranks is None
-      True
+      >>> scores = QueryScores(np.log([0.5, 0.25]).astype(np.float32), ranks=np.array([0, 2], np.int32))
+      >>> np.exp(scores.log_probs).tolist(), scores.ranks.tolist()
+      ([0.5, 0.25], [0, 2])
     """
 
     log_probs: AnyArray
@@ -128,19 +140,23 @@ def joined_scores(scores: Sequence[QueryScores]) -> QueryScores:
 
 
 class QueryBlock(NamedTuple):
-    """Queries as columns: the form in which they are packed, and in which their answers come back.
+    """Many queries as columns: the form in which they are packed, and in which their answers come back.
 
-    Letters: `q` queries, `t` tokens of all of them, `m` asked places of all of them.
+    A block has q queries, which together have t tokens and m places; a place is a position at which the model
+    is asked about a target id.
 
     Attributes:
-      tokens: `Int32[t]` the tokens of one query behind those of the other.
-      token_starts: `Int64[q + 1]` where the tokens of each query begin; the last entry is `t`.
-      places: `Int32[m]` as `Query.scored`: offsets in the query's own tokens.
-      targets: `Int32[m]` as `Query.targets`.
-      place_starts: `Int64[q + 1]` where the places of each query begin; the last entry is `m`.
-      contexts: `Int64[q]` as `Query.context`.
-      positions: `Int32[t]` or `Int32[t 2]`; None: offsets in the query's own tokens, or what the tokens say.
-      contrasts: of each query; None: no query has one.
+      tokens: `Int32[t]`. The tokens of all queries, one query behind the other.
+      token_starts: `Int64[q + 1]`. Where the tokens of each query begin; the last entry is `t`.
+      places: `Int32[m]`. The places of all queries, each as an index into its query's own tokens
+        (`Query.scored`).
+      targets: `Int32[m]`. The id whose probability is asked at each place.
+      place_starts: `Int64[q + 1]`. Where the places of each query begin; the last entry is `m`.
+      contexts: `Int64[q]`. How many of each query's first tokens are a prefix that queries may share; 0:
+        none.
+      positions: `Int32[t]`, or `Int32[t 2]` for a model with instruction positions. None: each query's tokens
+        have the positions 0, 1, 2, ...; with instruction positions they are computed from the tokens.
+      contrasts: the sequence that each query is compared with; None: no query is compared.
 
     Example:
       >>> import numpy as np

@@ -20,16 +20,20 @@ from jaxlm.typing import Array, Float
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepForward(Forward):
-    """Step functions at each asked place; an answer is a tuple of `Float32[m]`, one for each function.
+    """A forward that computes step functions at each place at which the model is asked about a target.
+
+    A step function (see `jaxlm.steps`) makes one number from a prediction, such as its entropy. The answer to
+    a query with m places is a tuple of arrays `Float32[m]`, one array for each function.
 
     Attributes:
-      functions: what is computed; none of them draws random numbers.
+      functions: the functions that are computed; none of them may draw random numbers.
 
     Example:
       >>> from jaxlm import steps
       >>> from jaxlm.scoring import StepForward
-      >>> StepForward(functions=(steps.step_function("entropy"),)).contrasts
-      False
+      >>> functions = (steps.step_function("entropy"), steps.step_function("top_p_size", top_p=0.9))
+      >>> [function.name for function in StepForward(functions=functions).functions]
+      ['entropy', 'top_p_size(top_p=0.9)']
     """
 
     functions: tuple[steps.StepFunction, ...]
@@ -37,7 +41,7 @@ class StepForward(Forward):
     def program(
         self, model: models.Model, setting: ForwardSetting
     ) -> Callable[[Any, DeviceRows], tuple[Float[Array, " M"], ...]]:
-        """Returns the function that computes the step functions; see `Forward.program`.
+        """Returns the function of the parameters and one device's rows that computes the step functions.
 
         Raises:
           ScoreError: if the model is an ensemble.
@@ -77,7 +81,7 @@ class StepForward(Forward):
         return forward
 
     def fault(self, answer: tuple[np.ndarray, ...]) -> str:
-        """Returns which function is not a number somewhere; "" where none is."""
+        """Returns a line that names a step function with a NaN among its values; "" if there is none."""
         for function, values in zip(self.functions, answer, strict=True):
             if np.isnan(values).any():
                 return f"{function.name} is not a number (NaN) at a token"

@@ -109,17 +109,23 @@ def finish_job(
 
 
 def read_parts(out: str) -> Iterator[pa.Table]:
-    """Yields the tables of a finished job's parts, in order, after each part's checksum was compared.
+    """Yields the tables of a finished job's parts, in order; the checksum of each part is compared first.
+
+    A part is a run of consecutive documents that the job wrote to one file. Nothing is read or raised before
+    the first table is asked for.
 
     Args:
       out: the folder or URL that `run_job` was given.
 
     Yields:
-      A table a part: a row a document, with the columns `index`, `id`, the scorer's own, and `error`.
+      One `pyarrow.Table` for each part, with one row for each document. The columns are `index` (the
+      document's number in the corpus, from 0), `id`, the scorer's columns, and `error`. `error` is null for a
+      document with a score; for a document without one it says why, and the scorer's columns are null.
 
     Raises:
       UsageError: if the job has not finished.
-      WorkError: if a part or the manifest is not as it was written.
+      WorkError: if a part is missing, or a part or the manifest was changed or damaged. The parts before it
+        have been yielded by then.
 
     Example:
       >>> from jaxlm.scoring import read_parts

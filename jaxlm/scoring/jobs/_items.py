@@ -13,15 +13,15 @@ PREFIXES = {"token": ("token_", "top_"), "word": ("word",)}
 
 
 def item_rows(table: pa.Table, kind: Literal["token", "word"]) -> pa.Table:
-    """Returns a table with a row for each token, or each word, of the documents of a table, in order.
+    """Returns a table with one row for each token, or each word, of a table's documents, in order.
 
     Args:
-      table: of documents, as `read_parts` yields it; scored with `tokens=True` or `words=True`.
-      kind: what becomes a row; the token of a protein is a residue.
+      table: a table of documents, as `read_parts` yields it, scored with `tokens=True` or `words=True`.
+      kind: whether a "token" or a "word" becomes a row; in a protein a token is a residue.
 
     Returns:
-      A table with the document's `index`, `id` and kept columns, the token's or word's `place` in its
-      document (from 0), and a column for each list.
+      A table with the document's `index`, `id` and kept columns, the number of the token or word in its
+      document (`place`, from 0), and one column for each list of the documents' table.
 
     Raises:
       UsageError: if the table has no such lists.

@@ -33,30 +33,32 @@ def run_job(
     These files are written into `out`:
 
     - `job.json`: everything that the numbers depend on.
-    - `parts/part-000000.parquet` and so on: a row a document, in order, with the columns `index`, `id`, the
-      scorer's own, and `error`.
+    - `parts/part-000000.parquet` and so on: one row for each document, in order. The columns are `index`,
+      `id`, the scorer's columns, and `error`, which is null if the document has a score.
     - `plan.json`: where the files of the corpus begin in the parts.
     - at the end `manifest.json`, the list of parts with their checksums, and `summary.json`.
 
-    All but the summary carry a SHA-256, which is compared whenever they are read: a damaged part is scored
-    again. A part is a function of the corpus, the scorer and the options alone. So a job that is killed and
-    run again, by any number of processes, leaves the same files as one that was never stopped.
+    All files but the summary carry a SHA-256, which is compared whenever a file is read: a damaged part is
+    scored again. The content of a part depends on the corpus, the scorer and the options alone. So a job that
+    is killed and run again, by any number of processes, leaves the same files as one that was never stopped.
 
     Args:
-      scorer: from documents to rows.
-      source: the corpus.
+      scorer: what makes the rows of documents, such as a `Scorer`.
+      source: the corpus, such as `file_source` returns it.
       out: a folder, or a URL (see `io.open_store`).
-      config: how the corpus is cut, and which share of it is scored here.
+      config: how the corpus is divided into parts, and which parts this process scores; None: `JobConfig()`,
+        by which this process scores all of them.
 
     Yields:
-      `JobProgress` now and then, and `JobFinished`.
+      `JobProgress` now and then, and at the end one `JobFinished`.
 
     Raises:
-      UsageError: if there is no document, or `out` holds another job or is another process's.
+      UsageError: if there is no document, `out` holds another job, or another process is writing the same
+        parts to it.
       CorpusError: if the corpus has changed meanwhile, or cannot be read and `on_error` is "stop".
       ScoreError: if a document cannot be scored and `on_error` is "stop".
-      OSError: if a file cannot be written; the parts before it stay.
-      WorkError: if `out` is removed meanwhile, or a part is gone or damaged at the end.
+      OSError: if a file cannot be written; the parts that were written before stay.
+      WorkError: if `out` is removed while the job runs, or a part is missing or damaged at the end.
 
     Example:
       >>> import tempfile
@@ -131,7 +133,7 @@ def score_part(scorer: RowScorer, part: Part, *, on_error: OnError = "row") -> I
 
 
 def finish_writing() -> None:
-    """Waits until every part that this process's jobs have computed is written, or could not be."""
+    """Waits until every part that this process's jobs have computed is written, or its writing has failed."""
     wait(list(_pending_writes))
 
 

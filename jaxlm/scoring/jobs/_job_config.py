@@ -21,12 +21,12 @@ PART_CHARACTERS, PART_CHARACTERS_BY_TOKEN = 1 << 22, 1 << 17
 
 @runtime_checkable
 class RowScorer(Protocol):
-    """What a job asks of a scorer; `Scorer` is one.
+    """What a job asks of a scorer, which yields one row for each record; `Scorer` is such a class.
 
     Attributes:
-      schema: the columns of a row.
-      description: JSON values: everything that the numbers depend on.
-      work: what its engine has done so far; None for a scorer without an engine.
+      schema: the columns of a row, an Arrow schema.
+      description: everything that the numbers depend on, as JSON values.
+      work: how much the scorer's engine has computed so far; None for a scorer without an engine.
     """
 
     schema: pa.Schema
@@ -34,11 +34,11 @@ class RowScorer(Protocol):
 
     @property
     def work(self) -> WorkCounts | None:
-        """What the scorer's engine has done so far; None for a scorer without an engine."""
+        """How much the scorer's engine has computed so far; None for a scorer without an engine."""
         ...
 
     def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]:
-        """Yields a row for each record, in order; `{"error": line}` for one without a score."""
+        """Yields one row for each record, in order; `{"error": line}` for a record without a score."""
         ...
 
 
@@ -51,17 +51,20 @@ class MeasureScorer(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobConfig:
-    """How a corpus is cut into parts, and which of them this process scores.
+    """How a job divides a corpus into parts, and which parts this process scores.
+
+    A part is a run of consecutive documents that are written to one file.
 
     Attributes:
-      part_documents: the most documents of a part.
-      part_characters: a part ends with the document that brings it to this many characters of text, which is
-        also the most that a killed job loses; None: 4,194,304, and 131,072 for a measure that reads each text
-        once a token.
-      shard: (i, n): this process scores every n-th part from the i-th on, 1 <= i <= n.
-      on_error: "row" writes a row that says why for a document that cannot be read or scored; "stop" ends the
-        job there.
-      base: of the logarithms in the files, "e" (nats) or "2" (bits).
+      part_documents: the largest number of documents in a part.
+      part_characters: a part ends with the document that brings it to this many characters of text, and a
+        killed job loses no more than that; None: 4,194,304, or 131,072 for a measure that reads a text once
+        for each of its tokens.
+      shard: (i, n) with 1 <= i <= n: the job is shared by n processes, and this process scores every n-th
+        part from the i-th on. (1, 1): it scores all parts.
+      on_error: what happens at a document that cannot be read or scored. "row" writes a row without scores,
+        whose column `error` says why; "stop" ends the job there with an exception.
+      base: the base of the logarithms in the files: "e" (nats) or "2" (bits).
 
     Raises:
       ConfigError: if an option is out of range.
@@ -93,14 +96,14 @@ class JobConfig:
 
     @property
     def characters(self) -> int:
-        """`part_characters`, or its default where it is None."""
+        """`part_characters`, or 4,194,304 if that is None."""
         return PART_CHARACTERS if self.part_characters is None else self.part_characters
 
     def resolved(self, scorer: RowScorer) -> "JobConfig":
         """Returns the config with `part_characters` filled in, by default as suits the scorer's measure.
 
         Args:
-          scorer: that scores the documents.
+          scorer: the scorer that scores the documents.
         """
         by_token = isinstance(scorer, MeasureScorer) and scorer.measure.reads_each_token
         default = PART_CHARACTERS_BY_TOKEN if by_token else PART_CHARACTERS
@@ -109,18 +112,18 @@ class JobConfig:
 
 
 class JobProgress(NamedTuple):
-    """How far a job is.
+    """How far this process has come with a job.
 
     Attributes:
-      documents: scored by this process.
-      errors: how many of those have no score.
-      tokens: of those documents, as their rows count them.
-      parts: written by this process.
-      position: index in the corpus of the next document.
+      documents: the number of documents that this process has scored.
+      errors: how many of these documents have no score.
+      tokens: the number of tokens of these documents, as the column `num_tokens` counts them.
+      parts: the number of parts that this process has written.
+      position: the index of the next document in the corpus, from 0.
       estimate: about how many documents the corpus has; None: unknown.
-      seconds: since this process began to look for documents.
-      seconds_left: an estimate; None: unknown.
-      padding_share: share of the positions computed so far that held no token; None: unknown.
+      seconds: the seconds since this process began to look for documents.
+      seconds_left: the estimated seconds until this process has finished; None: unknown.
+      padding_share: the share of the positions computed so far that held no token, in [0, 1]; None: unknown.
     """
 
     documents: int
@@ -135,14 +138,16 @@ class JobProgress(NamedTuple):
 
 
 class JobFinished(NamedTuple):
-    """The end of this process's share of a job.
+    """The result of this process's share of a job.
 
     Attributes:
-      progress: the last progress.
-      skipped: how many parts of this share had been written before.
-      summary: of the whole corpus, as `summary.json` has it; None while parts of other shards are missing.
-      missing: numbers of the parts that are missing or damaged, all of them other shards'.
-      strays: paths of files that lie among the parts and are no part of this job.
+      progress: the last progress, with the final counts.
+      skipped: how many parts of this process's share an earlier run had written.
+      summary: the summary of the whole corpus, the content of `summary.json`; None while parts of other
+        processes' shards are missing.
+      missing: the numbers of the parts that are missing or damaged; all of them belong to other processes'
+        shards.
+      strays: the paths of files that lie among the parts but do not belong to this job.
       num_parts: how many parts the whole corpus has.
     """
 

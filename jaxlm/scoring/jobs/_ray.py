@@ -34,10 +34,10 @@ NO_PROGRESS = dict.fromkeys(PROGRESS_COUNTS, 0) | {"position": 0, "refused": ""}
 
 
 def start_ray() -> None:
-    """Connects to a Ray cluster, or starts Ray on this machine; does nothing if Ray runs.
+    """Connects to a Ray cluster, or starts Ray on this machine; does nothing if Ray runs already.
 
-    Ray forks processes, which may hang once JAX has started its threads: call this before anything asks JAX
-    for its devices.
+    Ray forks processes, which may hang once JAX has started its threads: call this function before anything
+    asks JAX for its devices.
 
     Raises:
       UsageError: if Ray is not installed.
@@ -59,26 +59,31 @@ def run_ray_job(
     *,
     actors: int | None = None,
 ) -> Iterator[JobProgress | JobFinished]:
-    """Scores a corpus as `run_job` does, into the same files, on actors that each hold the model.
+    """Scores a corpus as `run_job` does, into the same files, on Ray actors that each hold the model.
 
     One task reads the corpus and streams its parts; each actor scores one part at a time and writes it. Ray
-    restarts an actor that dies, and gives its part out again. A job that was stopped goes on when it is run
-    again, with Ray or without.
+    restarts an actor that dies, and another actor, or the restarted one, scores its part again. A job that
+    was stopped goes on when it is run again, with Ray or without.
 
     Args:
-      make_scorer: makes a scorer; every actor calls it, so that it is pickled and the model is not.
-      source: the corpus; its files are where the reading task runs.
+      make_scorer: a function without arguments that makes a scorer. The function is pickled and every actor
+        calls it, so that the model is never pickled.
+      source: the corpus; its files must exist on the machine where the reading task runs.
       out: a folder that all machines share, or a URL.
-      config: how the corpus is cut; `shard` is (1, 1), because Ray divides the work.
-      actors: how many; None: one for each GPU of the cluster, or one.
+      config: how the corpus is divided into parts; `shard` must be (1, 1), because Ray divides the work.
+        None: `JobConfig()`.
+      actors: how many actors score parts; None: one for each GPU of the cluster, or a single one if the
+        cluster has no GPU.
 
     Yields:
-      `JobProgress` after each part, and `JobFinished`.
+      `JobProgress` after each part, and at the end one `JobFinished`.
 
     Raises:
-      UsageError: if Ray is not installed or a shard is asked for, and where `run_job` raises it.
+      UsageError: if Ray is not installed, `shard` is not (1, 1), there is no document, `out` holds another
+        job, or another process is writing to it.
       ScoreError: if no scorer can be made, or a document cannot be scored and `on_error` is "stop".
-      WorkError: if Ray gives up, and where `run_job` raises it.
+      WorkError: if Ray gives up, `out` is removed while the job runs, or a part is missing or damaged at the
+        end.
 
     Example:
       >>> from jaxlm.scoring import run_ray_job

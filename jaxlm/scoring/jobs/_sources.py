@@ -16,18 +16,20 @@ OpenRecords = Callable[[], Iterable[data.Record | data.UnreadableRecord]]
 
 
 class Source(NamedTuple):
-    """A corpus to be scored.
+    """A corpus to be scored, as functions that read it.
 
     Attributes:
-      documents: returns an iterator over the documents, from the first each time.
-      description: JSON values that differ where the documents differ.
-      estimate: returns about how many documents there are, from a look that reads none; None: unknown.
-      check: raises `CorpusError` if the documents are no longer the described ones; of a corpus of files it
-        takes a file's number, too, and looks at that file alone.
+      documents: a function that returns an iterator over all documents, each time from the first one.
+      description: JSON values that identify the corpus: they differ if the documents differ.
+      estimate: a function that returns about how many documents there are, without reading them; None if the
+        number is unknown.
+      check: a function that raises `CorpusError` if the documents are no longer the described ones. For a
+        corpus of files it also takes the number of a file, and then looks at that file alone.
       files: functions that each return the documents of one file; one after the other they are the corpus.
-        Behind the last document each raises `CorpusError` if its file is not the described one. Empty for a
-        corpus that is not of files.
-      kept: the columns that documents keep (`Record.kept`), which are written beside their scores.
+        After the last document of a file, its function raises `CorpusError` if the file is not the described
+        one. Empty for a corpus that does not consist of files.
+      kept: the columns of the corpus that are written beside the scores, taken from `Record.kept`; an Arrow
+        schema.
     """
 
     documents: OpenRecords
@@ -38,11 +40,11 @@ class Source(NamedTuple):
     kept: pa.Schema = pa.schema([])
 
     def readers(self) -> list[OpenRecords]:
-        """Returns for each file a function that reads its documents; without files, one function for all."""
+        """Returns one reading function for each file, or a single one for a corpus that has no files."""
         return list(self.files) or [self.documents]
 
     def file_check(self) -> Callable[[int], None]:
-        """Returns a function of a reader's number that raises `CorpusError` if its file has changed."""
+        """Returns a function of a reader's number that raises `CorpusError` if that reader's file changed."""
         return self.check if self.files else _unchanged
 
 
@@ -85,30 +87,33 @@ def file_source(
     on_error: OnError = "row",
     max_document: int = data.MAX_DOCUMENT,
 ) -> Source:
-    """Returns the corpus that paths name; its description has the name and the content of each file.
+    """Returns the corpus that paths name; its description has the name and a digest of each file.
 
     A document of JSONL, CSV or Parquet has the id that its field `id` holds, if there is such a field; every
     other document has its file and line as its id.
 
-    Content is a local file's SHA-256, and for a file at a URL the checksum that its store keeps (see
-    `data.file_digest`), so that a remote file is read once.
+    The digest of a local file is its SHA-256. For a file at a URL it is the checksum that the store keeps
+    (see `data.file_digest`), so that a remote file is read only once.
 
     Args:
-      paths: one or several files, folders or globs, or URLs of such.
-      format: how to read every file; None takes it from each name's ending.
-      document: of a text file, whether a line or the whole file is one document.
+      paths: a file, a folder or a glob, as a path or URL; or several of them.
+      format: the format of every file; None: each file has the format that the ending of its name tells.
+      document: for text files: whether each "line" or the whole "file" is one document.
       field: the JSONL field or the column (CSV, Parquet) that holds the text.
-      fields: further fields, which go into `meta`.
-      keep: columns to write beside the scores, with their types (see `data.kept_column_types`).
-      on_error: "row" makes a document that cannot be read one without text, whose row says why; "stop" ends
-        the reading there.
-      max_document: the most bytes of a document, decompressed; of JSONL and CSV, of a line.
+      fields: further fields or columns that are read, into `Record.meta`.
+      keep: the names of columns that are written beside the scores, with their types (see
+        `data.kept_column_types`).
+      on_error: what happens at a document that cannot be read. "row" yields a record without text that says
+        why, so that its row has an `error`; "stop" ends the reading there with an exception.
+      max_document: the largest size of a document in bytes after decompression; for JSONL and CSV, the
+        largest size of a line.
 
     Returns:
       The corpus.
 
     Raises:
-      CorpusError: a path is missing, unreadable or of an unknown format, or there is no such column.
+      CorpusError: if a path is missing, unreadable or of an unknown format, or a column that is asked for
+        does not exist.
 
     Example:
       >>> import pathlib, tempfile

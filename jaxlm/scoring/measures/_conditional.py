@@ -33,21 +33,23 @@ class ContinuationState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Conditional(Measure):
-    """`log p(continuation | context)` in nats, and whether greedy decoding would write the continuation.
+    """`log p(continuation | context)` in nats, and whether greedy decoding writes the continuation.
 
     The record's text is the continuation, and its `meta` holds the context. White space at the end of the
-    context moves to the continuation; then both are encoded as one text, and the ids behind as many ids as
-    the context alone has are the continuation. A context that many continuations share is read once.
+    context moves to the continuation; then both are encoded as one text. The context alone is encoded, too;
+    if it has n ids, the continuation's ids are those of the whole text from the n-th on, counted from 0. A
+    context that many continuations share is read once.
 
     Attributes:
       context: the name of the context in `Record.meta`.
-      bos: what is read before the context: as in `resolve_bos`, or "empty": the opening token if there is no
-        context, else nothing.
-      long: what happens if both are longer than the model reads: "error" refuses them; "left" cuts the
-        beginning of the context and keeps the opening token; "last" cuts the opening token first. `num_cut`
-        counts the tokens that are cut.
-      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
-        ("score").
+      bos: what is read before the context. "document": the tokens that open a text, such as [CLS] or BOS;
+        "none": nothing; "empty": the opening tokens if the context is empty, else nothing; "auto": "document"
+        if texts usually begin with such tokens for this model, else "none". "window" is refused.
+      long: what happens if context and continuation together are longer than the model reads: "error" refuses
+        the document; "left" cuts the beginning of the context and keeps the opening token; "last" cuts the
+        opening token first. The column `num_cut` counts the tokens that are cut.
+      unknown: what happens with a symbol that the vocabulary cannot write: "error" refuses the document;
+        "score" scores the unknown token in its place like any other token.
 
     Example:
       >>> from jaxlm.scoring import Conditional
@@ -63,10 +65,10 @@ class Conditional(Measure):
     unknown: UnknownPolicy = "error"
 
     def resolved(self, context: Context) -> "Conditional":
-        """Returns the measure with `bos` filled in; see `Measure.resolved`.
+        """Returns the measure with "auto" in `bos` replaced by the value that it stands for with this model.
 
         Raises:
-          ScoreError: if `bos` is "window".
+          ScoreError: if `bos` is "window", or asks for an opening token that the tokenizer does not have.
         """
         if self.bos == "window":
             raise ScoreError("bos='window' is for documents in windows: use 'document', 'empty' or 'none'")
@@ -76,16 +78,16 @@ class Conditional(Measure):
         return dataclasses.replace(self, bos=resolve_bos(self.bos, context))
 
     def forward(self, context: Context) -> LogProbForward:
-        """Returns log-probabilities with details; queries share their contexts."""
+        """Returns a forward for log-probabilities and ranks, in which queries share their contexts."""
         return LogProbForward(details=True, shared_contexts=True)
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The column of the context."""
+        """The name in `Record.meta` under which a record holds the context."""
         return (self.context,)
 
     def remark(self, context: Context, asked: "Conditional") -> str:
-        """Returns a warning that no token opens texts, unless the user chose so."""
+        """Returns a warning that no token opens texts; "" if one does, or if the user chose to have none."""
         return unopened_remark(context, asked.bos, self.bos)
 
     def texts(self, record: data.Record) -> Sequence[str]:
@@ -105,14 +107,15 @@ class Conditional(Measure):
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns one query: the context with the continuation, asked at the continuation's tokens.
+        """Returns one query: the context with the continuation, whose tokens the model is asked about.
 
         Args:
-          context: of the model.
-          record: with the continuation as text and the context in `meta`.
+          context: the model that is asked, with its tokenizer and its limits.
+          record: a document with the continuation as its text and the context in its `meta`.
 
         Raises:
-          ScoreError: if there is no context or nothing of the continuation, or if both are too long.
+          ScoreError: if the record has no context, if no token of the continuation can be scored, or if
+            context and continuation are too long.
         """
         if self.context not in record.meta:
             there = ", ".join(map(repr, record.meta)) or "none"
@@ -146,11 +149,11 @@ class Conditional(Measure):
         return Round(ContinuationState(continuation, own, cut), [Query(read, places, targets, context=known)])
 
     def advance(self, state: ContinuationState, answers: Sequence[QueryScores]) -> ScoreRow:
-        """Returns the row of a continuation.
+        """Returns the row of a continuation: its values by column.
 
         Args:
-          state: of the continuation.
-          answers: to its query.
+          state: what `start` kept about the continuation.
+          answers: the answer to the one query of the continuation.
         """
         (scores,) = answers
         total = float(scores.log_probs.sum(dtype=np.float64))

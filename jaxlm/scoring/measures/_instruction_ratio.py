@@ -20,30 +20,31 @@ from jaxlm.scoring.measures._windows import LongPolicy
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InstructionRatio(Measure):
-    """The log-likelihood ratio of each instruction of a trace, in nats: 0 = the model expects it.
+    """The log-likelihood ratio of each instruction of a trace, in nats: 0 for an expected instruction.
 
-    The ratio is `sum_i (max_v log p_i(v) - log p_i(t_i))` over the tokens of an instruction, given the rest
-    of the trace: how much likelier the likeliest tokens are than the actual ones. It is 0 or more; it is high
-    for an instruction that the model does not expect. Special tokens, such as the end of an instruction, stay
-    visible and are not counted; an instruction that has no other tokens has null, and is left out of the
-    mean.
+    A trace is the sequence of machine instructions of a function, as tokens. The ratio is `sum_i (max_v log
+    p_i(v) - log p_i(t_i))` over the tokens of an instruction, given the rest of the trace: how much likelier
+    the likeliest tokens are than the actual ones. The ratio is 0 or more, and high for an instruction that
+    the model does not expect. Special tokens, such as the end of an instruction, stay visible and are not
+    counted; an instruction of special tokens alone has the value null, and is left out of the mean.
 
     With `masking="instruction"` a whole instruction is masked, in one copy of the trace for each instruction;
-    with "token" each token is masked alone, in one copy for each token. The mean of the latter over an
-    instruction's tokens is the expected value of masking one of them at random.
+    with "token" each token is masked alone, in one copy for each token. The mean of the token-wise ratios
+    over an instruction is the expected value of masking one of its tokens at random.
 
     Attributes:
-      masking: "instruction" or "token".
+      masking: what is masked together in one copy of the trace: an "instruction" or a single "token".
       long: what happens to a trace longer than the model reads: "error" refuses it, "window" reads a window
         with the instruction in its middle.
-      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
-        ("score").
-      ends: whether the tokenizer's own tokens open and close a trace; None: as the model was trained.
+      unknown: what happens with a symbol that the vocabulary cannot write: "error" refuses the trace; "score"
+        scores the unknown token in its place like any other token.
+      ends: whether the tokenizer's opening and closing tokens, such as [CLS] and [SEP], are put around a
+        trace; None: they are if the model was trained with them.
 
     Example:
       >>> from jaxlm.scoring import InstructionRatio
-      >>> InstructionRatio().options()["masking"]
-      'instruction'
+      >>> InstructionRatio(masking="token").options()["masking"]
+      'token'
     """
 
     name: ClassVar[str] = "instruction-ratio"
@@ -57,18 +58,18 @@ class InstructionRatio(Measure):
     ends: bool | None = None
 
     def resolved(self, context: Context) -> "InstructionRatio":
-        """Returns the measure with `ends` filled in; refuses tokenizers without instructions."""
+        """Returns the measure with `ends` filled in; a tokenizer without instructions is a `ScoreError`."""
         mask_id_of(context, self.name)
         _next_id(context)
         return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
 
     def forward(self, context: Context) -> LogProbForward:
-        """Returns log-probabilities with the likeliest id of each place."""
+        """Returns a forward for log-probabilities and, at each masked position, the likeliest id."""
         del context
         return LogProbForward(top_k=1)
 
     def columns(self, context: Context) -> list[pa.Field]:
-        """Returns counts, the largest and the mean ratio, and lists with an entry an instruction."""
+        """Returns counts, the largest and the mean ratio, and lists with one entry per instruction."""
         del context
         return [
             *(pa.field(f"num_{name}", pa.int64()) for name in ("tokens", "scored", "instructions")),
@@ -99,7 +100,7 @@ class InstructionRatio(Measure):
         return Round(_TraceState(instructions, names, text.tokens.size, copies), copies)
 
     def advance(self, state: "_TraceState", answers: Sequence[QueryScores]) -> ScoreRow:
-        """Returns the ratios of a trace; an instruction of special tokens alone has none."""
+        """Returns the row of a trace; an instruction of special tokens alone has the ratio None."""
         instructions, names, size, copies = state
         own = copies.read(answers)
         best = copies.read(answers, "top_log_probs")[:, 0].astype(np.float64)

@@ -16,9 +16,10 @@ def log_likelihood(
 ) -> Float[Array, " B"]:
     """Returns the log-likelihood of the counted tokens of each row.
 
-    `sum` is `sum log p` in nats: the log-likelihood of the counted tokens given those before them. `mean`
-    divides it by the number of counted tokens, so that `exp(-mean)` is their perplexity. `bits` is `sum log2
-    p`: minus the length of the text in bits under an ideal code. If nothing is counted all three are 0.
+    `reduce` says which number is returned. "sum" is `sum log p` in nats, the log-likelihood of the counted
+    tokens given the tokens before them. "mean" is this sum divided by the number of counted tokens, so that
+    `exp(-mean)` is the perplexity. "bits" is `sum log2 p`: minus the length of the text in bits under an
+    ideal code. If no token of a row is counted, all three are 0.
 
     Count the tokens that are predicted: `counted = ops.predicted_mask(segments)` for whole texts, and
     `& span_mask(...)` for a part of them. A token that nothing predicts has log-probability 0, which does not
@@ -27,10 +28,10 @@ def log_likelihood(
     Args:
       log_probs: `Float[B L]` in nats, at each token's own position, from `causal_log_probs`.
       counted: `Bool[B L]`, True = counts; log-probabilities elsewhere are ignored.
-      reduce: "sum", "mean" or "bits".
+      reduce: "sum" (nats), "mean" (nats per token) or "bits".
 
     Returns:
-      `Float32[B]`.
+      `Float32[B]`, one number for each row.
 
     Raises:
       UsageError: if `reduce` is unknown.
@@ -58,14 +59,15 @@ def segment_log_likelihood(
     """Returns the log-likelihood of the counted tokens of each segment of each row; see `log_likelihood`.
 
     Args:
-      log_probs: `Float[B L]` in nats, at each token's own position.
+      log_probs: `Float[B L]` in nats, at each token's own position, from `causal_log_probs`.
       counted: `Bool[B L]`, True = counts; log-probabilities elsewhere are ignored.
-      segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: G, the most segments of a row; static.
-      reduce: "sum", "mean" or "bits".
+      segments: `Int[B L]`, the number of the segment (one text of the row) that a token belongs to, from 1; 0
+        is padding.
+      num_segments: G, the largest number of segments in a row; a static integer.
+      reduce: "sum" (nats), "mean" (nats per token) or "bits".
 
     Returns:
-      `Float32[B G]`, whose column g - 1 is segment g.
+      `Float32[B G]`, whose column g - 1 belongs to segment g; 0 for a segment that a row does not have.
 
     Raises:
       UsageError: if `reduce` is unknown.
@@ -91,15 +93,16 @@ def segment_log_likelihood(
 
 
 def span_mask(starts: Int[Array, " B"], ends: Int[Array, " B"], length: int) -> Bool[Array, "B {length}"]:
-    """Returns a mask of one span in each row: True from `starts` up to `ends`, not including it.
+    """Returns a mask of one span in each row: True from `starts` up to `ends`, without the position `ends`.
 
     Args:
       starts: `Int[B]`, the first position of each row's span.
-      ends: `Int[B]`, the position after the last one; at most `starts` for an empty span.
-      length: L, static.
+      ends: `Int[B]`, the position after each span's last one. A value of at most `starts` makes an empty
+        span.
+      length: L, the number of positions in a row; a static integer.
 
     Returns:
-      `Bool[B L]`.
+      `Bool[B L]`, True inside the span.
 
     Example:
       >>> import jax.numpy as jnp

@@ -42,7 +42,7 @@ class DocumentState(NamedTuple):
     """What the row of a document needs in addition to its scores.
 
     Attributes:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
       record: the document.
       tokens: `Int[n]` its ids.
       is_opened: whether something is read before the text, so that its first token is predicted.
@@ -60,29 +60,41 @@ class DocumentState(NamedTuple):
 class LogLikelihood(Measure):
     """`log p(text)`: the sum over a text's tokens of log p(token | the tokens before it), in nats.
 
+    A text with more tokens than the model reads at once is read in overlapping windows of W tokens, and each
+    token is predicted in one of them. The measure makes one row of values for each text.
+
     Attributes:
-      bos: what is read before the text; see `resolve_bos`.
-      eos: whether the closing token is predicted behind the text and counted: `num_scored` and all rates then
-        include it.
+      bos: what is read before the text. "document": the tokens that open a text, such as BOS, before its
+        first token; "window": these tokens before each of its windows; "none": nothing, so that the first
+        token is not scored; "auto": "document" if texts usually begin with such tokens for this model, else
+        "none".
+      eos: whether the closing token (EOS) is scored behind the text, as its last token. `num_scored`, the
+        log-likelihood, and the perplexities and bits that are made of it then include EOS.
       long: what happens to texts that are longer than a window: "window" splits them, "error" refuses them.
-      window: W, the tokens that are read at once; None: as many as fit a row and the model.
-      context: c, the fewest tokens before the first prediction of a later window; None: half a window.
-      stride: `W - c + 1`, the most tokens that a later window predicts; an alternative to `context`.
-      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
-        ("score").
-      tokens: whether a row has lists with an entry a token: ids, strings, offsets and scores.
-      words: whether a row has lists of its words and their surprisals, each corrected at the word's end: the
-        probability that a word ends counts for that word and not for the next one; see `Score` and
-        `word_log_probs`.
-      top_k: how many of the likeliest ids `tokens` lists for each token.
+      window: W, the number of tokens that the model reads at once; None: the largest number that the model
+        and the engine's batches allow.
+      context: c, the smallest number of tokens that every window after the first reads before its first
+        prediction; None: half a window.
+      stride: the largest number of new tokens that every window after the first predicts, `W - c + 1`: the
+        first c of its tokens are context, and its last token predicts one token that lies behind the window.
+        It is given instead of `context`; None: it follows from `context`.
+      unknown: what happens with a symbol that the vocabulary cannot write: "error" refuses the text; "score"
+        scores the unknown token in its place like any other token.
+      tokens: whether the row of a text has lists with one entry per token: ids, strings, offsets and scores.
+      words: whether the row of a text has lists of its words and their surprisals. Tokens that begin with a
+        space tell only at the next word that a word has ended. So each surprisal is corrected at the word's
+        end: the probability that a word ends behind its last token counts for this word and not for the next
+        one (see `Score`).
+      top_k: how many of the likeliest ids are listed for each token, if `tokens` is True; 0: none.
 
     Raises:
-      ScoreError: if options contradict each other.
+      ScoreError: if both `context` and `stride` are given, or `top_k` without `tokens`, or an option has no
+        such value.
 
     Example:
       >>> from jaxlm.scoring import LogLikelihood
-      >>> LogLikelihood(window=4, stride=2).options()["stride"]
-      2
+      >>> LogLikelihood(window=512, stride=256, tokens=True, top_k=3).options()["stride"]
+      256
     """
 
     name: ClassVar[str] = "log-likelihood"
@@ -108,10 +120,11 @@ class LogLikelihood(Measure):
             raise ScoreError("top_k lists ids for each token: ask for tokens too")
 
     def resolved(self, context: Context) -> "LogLikelihood":
-        """Returns the measure with `bos`, `window` and `context` filled in; see `Measure.resolved`.
+        """Returns the measure with `bos`, `window` and `context` filled in; its `stride` is None.
 
         Raises:
-          ScoreError: if the window or its context is out of range, or `bos` needs a token that is not there.
+          ScoreError: if the window or its context is out of range, or the tokenizer lacks a token that `bos`,
+            `eos` or `words` needs.
         """
         window = context.longest if self.window is None else self.window
         if window > context.longest:
@@ -134,14 +147,14 @@ class LogLikelihood(Measure):
         return dataclasses.replace(self, bos=bos, window=window, context=least, stride=None)
 
     def forward(self, context: Context) -> LogProbForward:
-        """Returns log-probabilities, with details for tokens and the sets of ids that end words."""
+        """Returns a forward for log-probabilities and for the numbers that lists of tokens and words need."""
         sets = None
         if self.words:
             sets = word_rule(context).sets
         return LogProbForward(details=self.tokens, top_k=self.top_k, sets=sets)
 
     def remark(self, context: Context, asked: "LogLikelihood") -> str:
-        """Returns a warning that no token opens texts, unless the user chose so."""
+        """Returns a warning that no token opens texts; "" if one does, or if the user chose to have none."""
         return unopened_remark(context, asked.bos, self.bos)
 
     def columns(self, context: Context) -> list[pa.Field]:
@@ -150,10 +163,10 @@ class LogLikelihood(Measure):
         return [*text_columns("log_likelihood"), *lists, *(word_columns() if self.words else [])]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the windows of a document.
+        """Returns one query for each window of a document.
 
         Args:
-          context: of the model.
+          context: the model that is asked, with its tokenizer and its limits.
           record: the document.
 
         Raises:
@@ -178,10 +191,10 @@ class LogLikelihood(Measure):
     def start_block(
         self, context: Context, records: Sequence[data.Record]
     ) -> Sequence[DocumentBlock | data.Record]:
-        """Returns what documents ask: those that fit a window, and are no special case, as blocks.
+        """Returns the queries of many documents; documents that fit into one window are joined into blocks.
 
         Args:
-          context: of the model.
+          context: the model that is asked, with its tokenizer and its limits.
           records: consecutive documents.
         """
         if self.words:
@@ -281,23 +294,24 @@ class LogLikelihood(Measure):
         return [*queries, Query(read, np.array([len(read) - 1], np.int32), np.zeros(1, np.int32))]
 
     def advance(self, state: DocumentState, answers: Sequence[QueryScores]) -> ScoreRow:
-        """Returns the row of a document.
+        """Returns the row of a document: its values by column.
 
         Args:
-          state: of the document.
-          answers: to its windows, in order.
+          state: what `start` kept about the document.
+          answers: one answer for each window of the document, in order.
         """
         return self._row(state, joined_scores(answers))
 
     def advance_block(
         self, states: Sequence[DocumentState], answers: QueryScores, starts: Sequence[int]
     ) -> list[ScoreRow]:
-        """Returns the rows of consecutive documents.
+        """Returns the rows of consecutive documents, one row for each.
 
         Args:
-          states: of the documents.
-          answers: to the windows of all of them, as one.
-          starts: where the answers of each document begin; last, where they end.
+          states: what was kept about each document when its queries were made.
+          answers: the answers to the windows of all documents, joined into one.
+          starts: for each document the index in `answers` at which its answers begin, and one more entry for
+            where the last document's answers end.
         """
         bounds = itertools.pairwise(starts)
         return [

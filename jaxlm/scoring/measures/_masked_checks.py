@@ -35,7 +35,7 @@ def mask_id_of(context: Context, name: str) -> int:
     """Returns the id of the mask token.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
       name: of the measure, for the message.
 
     Raises:
@@ -67,7 +67,7 @@ def check_vocabulary(context: Context, text: MaskedText, vocabulary: Vocabulary)
     """Refuses a text with a token that is not in the vocabulary that distributions are over.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
       text: the text.
       vocabulary: the name of the vocabulary.
 

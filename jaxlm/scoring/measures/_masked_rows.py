@@ -29,7 +29,7 @@ def word_texts(tokenizer: tokenizers.Tokenizer, text: str, numbers: np.ndarray) 
     """Returns the words of a text, without the white space around them.
 
     Args:
-      tokenizer: of the model.
+      tokenizer: the model's tokenizer.
       text: the text.
       numbers: `Int[n]` from `word_numbers`.
 

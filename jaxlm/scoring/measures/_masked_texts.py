@@ -47,7 +47,7 @@ def masked_text(
     """Returns a text as a masked LM reads it.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
       text: the text.
       ends: whether the tokenizer's own tokens open and close it; None: as the model was trained.
       unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
@@ -77,12 +77,13 @@ def masked_text(
 def word_numbers(
     tokenizer: tokenizers.Tokenizer, text: str, regular: np.ndarray, words: WordUnit = "auto"
 ) -> np.ndarray:
-    """Returns the number of each token's word, from 0; -1 for special tokens.
+    """Returns for each token the number of the word that it belongs to, from 0; -1 for special tokens.
 
     Args:
-      tokenizer: of the model.
-      text: the text.
-      regular: `Bool[n]` of `MaskedText`; a special token divides a word.
+      tokenizer: the model's tokenizer.
+      text: the text, which the tokenizer divides into n tokens.
+      regular: `Bool[n]`, False for special tokens that are written out in the text; a special token divides a
+        word.
       words: what a word is: "pieces": the tokenizer's pre-tokens, which it never merges across (punctuation
         is a pre-token of its own); "spaces": what is between white space; "auto": "pieces" if the tokenizer
         has pre-tokens, else "spaces". Each residue of a protein is a word. In scripts without spaces (Han,
@@ -90,7 +91,7 @@ def word_numbers(
         `tokenizers.words_of`); a token that holds several words belongs to the first of them.
 
     Returns:
-      `Int[n]`; the tokens of a word are consecutive.
+      `Int[n]`; tokens of the same word are consecutive.
 
     Example:
       >>> import numpy as np

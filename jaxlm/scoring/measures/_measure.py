@@ -24,17 +24,18 @@ LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids
 
 
 class Context(NamedTuple):
-    """What measures know of the model that they ask.
+    """The model that a measure asks, as far as a measure needs to know it.
 
     Attributes:
-      config: of the model.
-      kind: of the model.
-      tokenizer: of the model.
-      longest: the most tokens that a piece may have.
-      ends: whether the model was trained on texts with ends (see `pretrained.has_end_tokens`).
-      encode: text to ids without specials, as `tokenizer.encode`, but answered from a block of texts that was
-        encoded ahead, where there is one.
-      extra: whatever else its config.json holds (see `pretrained.Loaded`).
+      config: the model's config.
+      kind: what the model is and can do.
+      tokenizer: the model's tokenizer.
+      longest: the largest number of tokens that the model reads in one query.
+      ends: whether the model was trained on texts with opening and closing tokens (see
+        `pretrained.has_end_tokens`).
+      encode: a function from a text to its ids without special tokens. It returns what `tokenizer.encode`
+        returns, but looks first in the block of texts that was encoded ahead.
+      extra: the further entries of the model's config.json (see `pretrained.Loaded`).
     """
 
     config: models.TransformerConfig
@@ -47,7 +48,7 @@ class Context(NamedTuple):
 
     @property
     def vocab_size(self) -> int:
-        """How many ids the model has."""
+        """V, the number of ids that the model has."""
         return vocab_size_of(self.config)
 
 
@@ -55,11 +56,11 @@ ScoreRow = dict[str, Any]
 
 
 class Round(NamedTuple):
-    """What the model is asked about a document now, and what the measure keeps until the answers are there.
+    """One round of questions about a document: queries, and what the measure keeps until the answers come.
 
     Attributes:
-      state: what `Measure.advance` needs in addition to the answers.
-      queries: what the model reads; may be empty.
+      state: what `Measure.advance` needs in addition to the answers; only the measure looks into it.
+      queries: the sequences that the model reads and is asked about; there may be none.
     """
 
     state: Any
@@ -67,12 +68,12 @@ class Round(NamedTuple):
 
 
 class DocumentBlock(NamedTuple):
-    """The first rounds of consecutive documents, their queries as columns.
+    """The first round of questions about each of several consecutive documents, with the queries as columns.
 
     Attributes:
-      states: of each document, as `Round.state`.
-      counts: how many of the queries are each document's.
-      queries: of all of them, in the documents' order.
+      states: for each document, the state of its round (`Round.state`).
+      counts: for each document, how many of the queries belong to it.
+      queries: the queries of all documents, in the order of the documents.
     """
 
     states: Sequence[Any]
@@ -82,23 +83,24 @@ class DocumentBlock(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measure(abc.ABC):
-    """A kind of score: a frozen dataclass whose fields are its options.
+    """A kind of score, such as the log-likelihood: a frozen dataclass whose fields are its options.
 
-    `start` says what the model is asked about a document, `advance` makes the row from the answers. A measure
-    that needs answers before it can ask further sets `asks_again`: its `advance` may then return another
-    `Round` instead of a row, any number of times. The rounds of many documents are read in the same batches.
+    `start` returns what the model is asked about a document (a `Round` of queries), and `advance` makes the
+    document's row of values from the answers. A measure whose further questions depend on answers sets
+    `asks_again`: its `advance` may then return another `Round` instead of a row, any number of times. The
+    queries of many documents are computed in the same batches.
 
     A measure may also make the queries of many documents at once (`start_block`), and their rows
     (`advance_block`), which is faster.
 
     Attributes:
-      name: of the measure on the command line.
-      questions: which models can be asked: those that predict the "next_token", those that "fill" masks, or
-        both; see `ModelKind.question`.
+      name: the measure's name on the command line and in `MEASURES`.
+      questions: which models can be asked: ("next_token",) stands for causal LMs, ("fill",) for masked LMs,
+        and both words for both; see `ModelKind.question`.
       asks_again: whether `advance` may return another round.
-      reads_blocks: whether `advance_block` makes the rows of many documents at once.
-      reads_each_token: whether a text is read about as often as it has tokens, so that the parts of a job
-        hold fewer documents.
+      reads_blocks: whether `advance_block` can make the rows of many documents at once.
+      reads_each_token: whether the model reads a text about as often as the text has tokens, so that each
+        part of a job should hold fewer documents.
     """
 
     name: ClassVar[str]
@@ -126,19 +128,19 @@ class Measure(abc.ABC):
         """Returns this measure with a value for every option that depends on the model.
 
         Args:
-          context: of the model.
+          context: the model that is asked, with its tokenizer and its limits.
 
         Raises:
-          ScoreError: if the model cannot be asked for this measure; says why.
+          ScoreError: if the model cannot be asked for this measure; the message says why.
         """
         del context
         return self
 
     def forward(self, context: Context) -> Forward:
-        """Returns what the devices compute: by default the log-probabilities of targets.
+        """Returns the forward: what the devices compute, by default the log-probabilities of targets.
 
         Args:
-          context: of the model.
+          context: the model that is asked, with its tokenizer and its limits.
         """
         del context
         return LogProbForward()
@@ -150,15 +152,15 @@ class Measure(abc.ABC):
 
     @property
     def is_measured(self) -> bool:
-        """Whether rows have a column `measured`, with which the columns in nats are rank-correlated."""
+        """Whether rows have a column `measured` of measured values, with which scores are rank-correlated."""
         return False
 
     def remark(self, context: Context, asked: "Measure") -> str:
         """Returns a warning for the user about how texts are read; "" if there is none.
 
         Args:
-          context: of the model.
-          asked: this measure before `resolved`.
+          context: the model that is asked, with its tokenizer and its limits.
+          asked: this measure as the user gave it, before `resolved` filled in its options.
         """
         del context, asked
         return ""
@@ -173,10 +175,10 @@ class Measure(abc.ABC):
 
     @abc.abstractmethod
     def columns(self, context: Context) -> list[pa.Field]:
-        """Returns the columns of a row; those in nats carry the metadata `{"unit": "nats"}`.
+        """Returns the columns of a row; columns in nats carry the metadata `{"unit": "nats"}`.
 
         Args:
-          context: of the model.
+          context: the model that is asked, with its tokenizer and its limits.
         """
 
     @abc.abstractmethod
@@ -184,7 +186,7 @@ class Measure(abc.ABC):
         """Returns what the model is asked about a document.
 
         Args:
-          context: of the model.
+          context: the model that is asked, with its tokenizer and its limits.
           record: the document.
 
         Raises:
@@ -193,11 +195,12 @@ class Measure(abc.ABC):
 
     @abc.abstractmethod
     def advance(self, state: Any, answers: Sequence[Any]) -> Round | ScoreRow:
-        """Returns the row of a document, plain values by column, or the next round of questions about it.
+        """Returns a document's row, plain values by column, or the next round of questions about it.
 
         Args:
-          state: of the round.
-          answers: to the round's queries, in order: what the forward computes, by default `QueryScores`.
+          state: the state of the round that was answered (`Round.state`).
+          answers: one answer for each query of the round, in order: what the forward computes, by default
+            `QueryScores`.
 
         Raises:
           ScoreError: if the document cannot be scored.
@@ -206,54 +209,58 @@ class Measure(abc.ABC):
     def start_block(
         self, context: Context, records: Sequence[data.Record]
     ) -> Sequence["DocumentBlock | data.Record"]:
-        """Returns what the model is asked about many documents, the same as `start` returns for each.
+        """Returns what the model is asked about many documents: for each, the questions that `start` returns.
 
         Args:
-          context: of the model.
+          context: the model that is asked, with its tokenizer and its limits.
           records: consecutive documents.
 
         Returns:
-          Blocks of consecutive documents, and those documents that `start` is to be asked about, in the order
-          of the documents.
+          A sequence in the order of the documents. An entry is a block of consecutive documents, or a single
+          document that is left to `start`.
         """
         del context
         return records
 
     def advance_block(self, states: Sequence[Any], answers: Any, starts: Sequence[int]) -> Sequence[ScoreRow]:
-        """Returns the rows of consecutive documents, the same as `advance` returns for each.
+        """Returns the rows of consecutive documents: the same row that `advance` returns for each.
 
-        It is called only if `reads_blocks` is True, and never with answers that have a fault.
+        The method is called only if `reads_blocks` is True, and only with answers that `Forward.fault` finds
+        no fault with.
 
         Args:
-          states: of the documents.
-          answers: to the queries of all of them, joined as one answer.
-          starts: where the answers of each document begin in `answers`; last, where they end.
+          states: the states of the documents' rounds, one for each document.
+          answers: the answers to the queries of all documents, joined into one.
+          starts: for each document the index in `answers` at which its answers begin, and one more entry for
+            where the last document's answers end.
 
         Raises:
           JaxlmError: if a document cannot be scored; `advance` is then called for each of them.
-          NotImplementedError: if the measure does not offer this.
+          NotImplementedError: if the measure makes no rows of blocks.
         """
         raise NotImplementedError(f"{self.name} makes the row of each document by itself")
 
     def options(self) -> dict[str, Any]:
-        """Returns the name and the options as JSON values; the scores depend on all of them.
+        """Returns the measure's name and its options, as JSON values; the scores depend on all of them.
 
         Example:
           >>> from jaxlm.scoring import LogLikelihood
-          >>> LogLikelihood().options()["measure"]
-          'log-likelihood'
+          >>> options = LogLikelihood(window=128).options()
+          >>> options["measure"], options["window"]
+          ('log-likelihood', 128)
         """
         return {"measure": self.name, **dataclasses.asdict(self)}
 
 
 def nats(name: str, kind: pa.DataType | None = None, *, tokens: str | None = None) -> pa.Field:
-    """Returns a column whose values are in nats.
+    """Returns a column (an Arrow field) whose values are in nats.
 
     Args:
-      name: of the column.
-      kind: of its values; None: float64.
-      tokens: for the log-likelihood of a measure, the column with its number of tokens: both are summed over
-        a corpus, and their quotient is the corpus's loss.
+      name: the column's name.
+      kind: the Arrow type of the column's values; None: float64.
+      tokens: the name of the column with the number of tokens that a document's log-likelihood sums over. A
+        summary then divides the sums of both columns over a corpus, which gives the corpus's loss per token.
+        None: the column is no log-likelihood that a loss is made of.
 
     Example:
       >>> from jaxlm.scoring import nats

@@ -14,7 +14,7 @@ def resolve_bos(bos: BosPolicy, context: Context) -> BosPolicy:
     Args:
       bos: "none": nothing is put in front of a text, and its first token is not scored; "document": the
         opening tokens are read before its first token; "window": before each of its windows.
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
 
     Raises:
       ScoreError: if opening tokens are asked for and the tokenizer has none.
@@ -32,7 +32,7 @@ def opening_ids(context: Context) -> tuple[int, ...]:
     For a model that jaxlm trained without opening tokens, they are those that it would have trained with.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
 
     Raises:
       ScoreError: if there are none.
@@ -47,7 +47,7 @@ def closing_id(context: Context) -> int:
     """Returns the id that closes texts (see `tokenizers.text_frame`, "score"); the first one of several.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
 
     Raises:
       ScoreError: if there is none.
@@ -68,7 +68,7 @@ def masked_frame(context: Context, ends: bool | None) -> tokenizers.Frame:
     """Returns the tokens around a text that is read whole.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
       ends: whether there are any; None: as the model was trained.
     """
     if not (context.ends if ends is None else ends):
@@ -98,7 +98,7 @@ def unopened_remark(context: Context, asked: str, filled: str) -> str:
     Whoever trained a model with jaxlm knows; for a published model only the scores would show it.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
       asked: the policy that was asked for.
       filled: the policy that it resolved to.
     """

@@ -43,31 +43,37 @@ COLUMNS: dict[MaskingScheme, str] = {
 class PseudoLogLikelihood(Measure):
     """The sum of log p(token | the other tokens) over a text, in nats, from one masked copy for each token.
 
-    `masking` says what is masked together with the token: "original": nothing else; "within-word": the tokens
-    that follow it in its word, so that the end of a long word does not give away its beginning; "whole-word":
-    its whole word. The last token of a word is the same question under the first two, the first token under
-    the last two. So all three together need one copy for each token, and another one for each token that is
-    not the last of its word.
+    `masking` says what is masked together with the scored token. "original": nothing else; "within-word": the
+    later tokens of the same word, so that the end of a long word does not give away its beginning;
+    "whole-word": the other tokens of the same word. For the last token of a word, "original" and
+    "within-word" mask the same tokens; for its first token, "within-word" and "whole-word" do. A copy that
+    two maskings share is read once.
 
-    The tokens that open and close a text, and special tokens written out in it, are read and never scored. A
-    text longer than the model reads is an error; with `long="window"` each token is predicted in a window
-    around its word.
+    The tokens that open and close a text, and special tokens that are written out in it, are read and never
+    scored. A text longer than the model reads at once is read in windows: each token is predicted in a window
+    around its word. With `long="error"` such a text is refused.
 
     Attributes:
-      masking: one or several of "original", "within-word" and "whole-word"; each makes a column.
-      vocabulary: the ids that distributions are over: "all", the "regular" ones without special tokens, or
-        those of the 20 "amino-acids".
-      word_unit: what a word is: one of the "pieces" that the tokenizer divides texts into, what is between
-        "spaces", or "auto"; see `word_numbers`.
-      long: "error" or "window", for texts longer than the model reads.
-      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
-        ("score").
-      ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
-      tokens: adds lists with an entry a token, null at special tokens: its id, string and offsets in the
-        text's bytes, its word's number, its log-probability by each masking, and its rank (0 = the likeliest)
-        and the entropy by the first masking.
-      top_k: how many of the likeliest ids `tokens` lists for each token, by the first masking.
-      words: adds lists with an entry a word: its text, and the sum over its tokens by each masking.
+      masking: one or several of "original", "within-word" and "whole-word". Each makes a column of sums; the
+        pseudo-perplexity, ranks and entropies are computed under the first one.
+      vocabulary: the ids that distributions are over: "all" ids, the "regular" ids without special tokens, or
+        the ids of the 20 "amino-acids".
+      word_unit: what a word is. "pieces": one of the pieces that the tokenizer divides a text into before it
+        makes tokens; "spaces": the text between white space; "auto": "pieces" if the tokenizer has them, else
+        "spaces" (see `word_numbers`).
+      long: what happens to a text longer than the model reads: "error" refuses the text, "window" reads
+        windows.
+      unknown: what happens with a symbol that the vocabulary cannot write: "error" refuses the text; "score"
+        scores the unknown token in its place like any other token.
+      ends: whether the tokenizer's opening and closing tokens, such as [CLS] and [SEP], are put around a
+        text; None: they are if the model was trained with them.
+      tokens: whether a row has lists with one entry per token: the token's id, string and offsets in the
+        text's bytes, the number of its word, its log-probability under each masking, and, under the first
+        masking, its rank (0 = the likeliest) and the entropy in nats. Scores are null at special tokens.
+      top_k: how many of the likeliest ids under the first masking are listed for each token, if `tokens` is
+        True; 0: none.
+      words: whether a row has lists with one entry per word: the word's text, and the sum of its tokens'
+        log-probabilities under each masking.
 
     Raises:
       ScoreError: if options contradict each other.
@@ -108,8 +114,8 @@ class PseudoLogLikelihood(Measure):
         """Returns the measure with `ends` filled in.
 
         Raises:
-          ScoreError: if the tokenizer has no mask token or not so many ids, or words are asked for in
-            proteins.
+          ScoreError: if the tokenizer has no mask token, `top_k` is more than the number of ids, or words are
+            asked for in proteins.
         """
         mask_id_of(context, self.name)
         ids = vocabulary_ids(context.tokenizer, context.vocab_size, self.vocabulary)
@@ -119,12 +125,12 @@ class PseudoLogLikelihood(Measure):
         return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
 
     def forward(self, context: Context) -> LogProbForward:
-        """Returns log-probabilities over the vocabulary, with details if tokens are listed."""
+        """Returns a forward for log-probabilities over `vocabulary`, and for the numbers of listed tokens."""
         ids = vocabulary_ids(context.tokenizer, context.vocab_size, self.vocabulary)
         return LogProbForward(details=self.tokens, top_k=self.top_k, vocabulary=ids)
 
     def columns(self, context: Context) -> list[pa.Field]:
-        """Returns counts, a sum for each masking, the first one's pseudo-perplexity, and the lists."""
+        """Returns counts, a sum for each masking, the first masking's pseudo-perplexity, and the lists."""
         del context
         perplexities = pa.field("pseudo_perplexity", pa.float64())
         first, *others = (COLUMNS[masking] for masking in self.masking)
@@ -147,7 +153,7 @@ class PseudoLogLikelihood(Measure):
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the masked copies of a document.
+        """Returns one query for each masked copy of a document.
 
         Raises:
           ScoreError: if the document has nothing to score, or is too long.
@@ -167,7 +173,7 @@ class PseudoLogLikelihood(Measure):
         return Round(_PllState(text, record.text, context.tokenizer, numbers, copies), copies)
 
     def advance(self, state: "_PllState", answers: Sequence[QueryScores]) -> ScoreRow:
-        """Returns the sums of a document."""
+        """Returns the row of a document: its sums and lists by column."""
         text, original, tokenizer, numbers, copies = state
         log_probs = copies.read(answers).reshape(len(self.masking), -1)
         sums = {
@@ -205,7 +211,7 @@ class _PllState(NamedTuple):
     Attributes:
       text: its tokens.
       original: the text itself.
-      tokenizer: of the model.
+      tokenizer: the model's tokenizer.
       numbers: `Int[n]` the word of each token; empty if words make no difference.
       copies: the masked copies.
     """

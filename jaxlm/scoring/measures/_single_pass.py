@@ -30,31 +30,33 @@ class SinglePass(Measure):
     In training, a share k of the chosen tokens stayed unchanged and a share r was replaced by one of V random
     ids. A model that sees the token v gives it the probability `q = p (k + r/V) / (k p + r/V)`, where p is
     its probability if it were masked, because the model cannot know whether the token is the original one.
-    Solved for
-    p: `p = q (r/V) / (k + r/V - k q)`. This is exact for a model that learned the training's distribution
-    exactly, and an estimate for a real one. An error of log q is multiplied by `(k + r/V) / (k + r/V - k q)`:
-    about 11 for 20 residues at p = 0.5, but 15,000 for the 30,522 pieces of BERT. So vocabularies of more
-    than 100 ids are refused, and models that were trained without unchanged or without random tokens.
+    Solved for p: `p = q (r/V) / (k + r/V - k q)`. This is exact for a model that learned the training's
+    distribution exactly, and an estimate for a real one. An error of log q is multiplied by `(k + r/V) / (k +
+    r/V - k q)`: about 11 for 20 residues at p = 0.5, but 15,000 for the 30,522 pieces of BERT. So
+    vocabularies of more than 100 ids are refused. Models that were trained without unchanged tokens, or
+    without random tokens, are refused, too.
 
     Attributes:
-      keep_share, random_share: k and r, shares of the tokens that training chose; None: as the model says, or
-        0.1 if it does not (see `noise_shares`).
-      random_ids: V, how many ids random tokens were drawn from; None: the 20 residues of a protein tokenizer,
-        else all ids except special tokens.
+      keep_share, random_share: k and r, shares in [0, 1] of the tokens that training chose to predict; None:
+        the shares that the model's config.json states, or 0.1 if it states none (see `noise_shares`).
+      random_ids: V, the number of ids that random tokens were drawn from; None: 20 for a protein tokenizer,
+        else the number of ids that are no special tokens.
       long: what happens to a text longer than the model reads: "error" refuses it, "window" reads overlapping
         windows and takes each token's score from the window in which it is farthest from a cut.
-      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
-        ("score").
-      ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
-      tokens: adds each token's id, string and offsets, and its estimate, null at special tokens.
+      unknown: what happens with a symbol that the vocabulary cannot write: "error" refuses the text; "score"
+        scores the unknown token in its place like any other token.
+      ends: whether the tokenizer's opening and closing tokens, such as [CLS] and [SEP], are put around a
+        text; None: they are if the model was trained with them.
+      tokens: whether a row has lists with one entry per token: the token's id, string, offsets in the text's
+        bytes, and estimate. The estimate is null at special tokens.
 
     Raises:
       ScoreError: if a share is outside [0, 1].
 
     Example:
       >>> from jaxlm.scoring import SinglePass
-      >>> SinglePass(keep_share=0.1, random_share=0.1).options()["keep_share"]
-      0.1
+      >>> SinglePass(keep_share=0.2, random_share=0.1).options()["keep_share"]
+      0.2
     """
 
     name: ClassVar[str] = "single-pass"
@@ -76,7 +78,7 @@ class SinglePass(Measure):
             )
 
     def resolved(self, context: Context) -> "SinglePass":
-        """Returns the measure with everything filled in.
+        """Returns the measure with a value for every option that follows from the model.
 
         Raises:
           ScoreError: if the training's noise, or the number of ids, allows no estimate from one pass.
@@ -115,7 +117,7 @@ class SinglePass(Measure):
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the unmasked text, or windows of it.
+        """Returns one query with the unmasked text, or one for each window of a text that is too long.
 
         Raises:
           ScoreError: if the text has nothing to score, or is too long.
@@ -137,7 +139,7 @@ class SinglePass(Measure):
     def advance(
         self, state: tuple[MaskedText, str, tokenizers.Tokenizer], answers: Sequence[QueryScores]
     ) -> ScoreRow:
-        """Returns the estimate of a document."""
+        """Returns the row of a document: its estimate and lists by column."""
         text, original, tokenizer = state
         seen = np.concatenate([scores.log_probs for scores in answers]).astype(np.float64)
         if self.keep_share is None or self.random_share is None or self.random_ids is None:
@@ -254,16 +256,17 @@ def random_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
 
 
 def noise_shares(extra: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the shares that a model was trained with; those of BERT if it does not say.
+    """Returns which shares of the chosen tokens training left unchanged and replaced by random tokens.
 
     Args:
-      extra: of `pretrained.Loaded`.
+      extra: the further entries of a model's config.json (`pretrained.Loaded.extra`).
 
     Returns:
-      `keep_share` and `random_share`, as `SinglePass` has them.
+      `keep_share` and `random_share`, in [0, 1]; if the config.json states neither, 0.1 for both, the values
+      of BERT.
 
     Raises:
-      ScoreError: if it was trained with substitutions that are not uniformly random.
+      ScoreError: if the model was trained with substitutions that are not uniformly random.
 
     Example:
       >>> from jaxlm.scoring import noise_shares

@@ -20,7 +20,7 @@ def check_step_functions(rows: Sequence[steps.StepFunction], context: Context, c
 
     Args:
       rows: the step functions.
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
       contrast: the column with the text that functions compare with, or None.
 
     Raises:

@@ -26,33 +26,40 @@ from jaxlm.scoring.measures._windows import LongPolicy
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepScores(Measure):
-    """Step functions (`jaxlm.steps`) at every predicted token, and one number for each text.
+    """Step functions at every predicted token, and one number for each text.
 
-    The predicted tokens are those of `steps.step_scores`: for a causal model every token that has a token
-    before it, for a masked model the tokens at the masks of a text. A column has the function's name, such as
-    `top_p_size(top_p=0.9)`, and holds one number for the text as `StepFunction.span` says: the sum of the
-    values, their product, or the one of the largest magnitude. The values themselves are lists, with `token_`
-    before the name.
+    A step function (see `jaxlm.steps`) makes one number from a prediction, such as its entropy. A causal
+    model predicts every token that has a token before it; a masked model predicts the tokens at the masks
+    that are written in the text. A column has the function's name, such as `top_p_size(top_p=0.9)`, and holds
+    one number for the text as `StepFunction.span` says: the sum of the values, their product, or the one of
+    the largest magnitude. The values of single tokens are in lists, in a column with `token_` before the
+    function's name.
 
     Attributes:
-      functions: what is computed, as `steps.parse_step_function` reads it: "entropy", "top_p_size=0.9",
-        "kl_divergence(top_k=20)". Functions that draw random numbers, such as those under dropout, are
-        computed by `steps.step_scores` only.
-      contrast: the field of `meta` (the column of a corpus) with the text that functions compare with.
+      functions: the functions that are computed, in the notation of `steps.parse_step_function`: "entropy",
+        "top_p_size=0.9", "kl_divergence(top_k=20)". Functions that draw random numbers, such as those under
+        dropout, are computed by `steps.step_scores` only.
+      contrast: the field of `Record.meta` (the column of a corpus) with the text that functions compare with;
+        None: no function compares with another text.
       alignment: which token is compared with which token of the contrast (see `steps.align`): "one_to_one" or
-        "last_common". Tokens without a counterpart have null, and are left out of the text's number.
-      bos: what is read before a text of a causal model; see `resolve_bos`.
+        "last_common". Tokens without a counterpart have the value null, and are left out of the text's
+        number.
+      bos: what a causal model reads before a text. "document": the tokens that open a text, before its first
+        token; "window": these tokens before each of its windows; "none": nothing; "auto": "document" if texts
+        usually begin with such tokens for this model, else "none".
       long: what happens to texts that are longer than a window: "window" predicts each token in one window,
-        "error" refuses them. Texts that are compared, and texts with masks, must fit.
-      window, context: as of `LogLikelihood`.
-      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
-        ("score").
-      tokens: whether a row has lists with an entry a token: ids, strings, offsets and values.
+        "error" refuses them. Texts that are compared, and texts with masks, must fit into one window.
+      window, context: W, the number of tokens that a causal model reads at once, and the smallest number of
+        tokens that every window after the first reads before its first prediction; None: the largest window
+        that the model and the engine's batches allow, and half of it as context.
+      unknown: what happens with a symbol that the vocabulary cannot write: "error" refuses the text; "score"
+        scores the unknown token in its place like any other token.
+      tokens: whether a row has lists with one entry per token: ids, strings, offsets and values.
 
     Example:
       >>> from jaxlm.scoring import StepScores
-      >>> StepScores(functions=("entropy", "top_p_size=0.9")).options()["measure"]
-      'step-scores'
+      >>> StepScores(functions=("entropy", "top_p_size=0.9")).options()["functions"]
+      ('entropy', 'top_p_size=0.9')
     """
 
     name: ClassVar[str] = "step-scores"
@@ -73,7 +80,7 @@ class StepScores(Measure):
         steps.check_alignment(self.alignment)
 
     def resolved(self, context: Context) -> "StepScores":
-        """Returns the measure with the functions' full names, and with the window filled in."""
+        """Returns the measure with its functions' full names, and `bos`, `window` and `context` filled in."""
         rows = self._rows
         check_step_functions(rows, context, self.contrast)
         filled = dataclasses.replace(self, functions=tuple(row.name for row in rows))
@@ -84,17 +91,17 @@ class StepScores(Measure):
         return dataclasses.replace(filled, bos=reader.bos, window=reader.window, context=reader.context)
 
     def forward(self, context: Context) -> StepForward:
-        """Returns the step functions, with contrasts if one of them compares."""
+        """Returns a forward for the step functions, with contrasts if one of the functions compares."""
         del context
         return StepForward(functions=self._rows, contrasts=self.contrast is not None)
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The column of the contrast."""
+        """The field of `Record.meta` with the text to compare with, if one is named."""
         return () if self.contrast is None else (self.contrast,)
 
     def remark(self, context: Context, asked: "StepScores") -> str:
-        """Returns a warning that no token opens texts, unless the user chose so."""
+        """Returns a warning that no token opens texts; "" if one does, or if the user chose to have none."""
         return "" if context.kind.fill else unopened_remark(context, asked.bos, self.bos)
 
     def texts(self, record: data.Record) -> Sequence[str]:
@@ -109,7 +116,7 @@ class StepScores(Measure):
         return [*counts, *(step_column(row) for row in self._rows), *(self._lists() if self.tokens else [])]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the queries of a text, with the contrast if the text is compared with another."""
+        """Returns the queries of a text, each with its contrast if the text is compared with another."""
         reading = self._reading(context, record.text)
         state = _StepState(context.tokenizer, record.text, reading, None, None)
         if self.contrast is None:
@@ -126,7 +133,7 @@ class StepScores(Measure):
         return Round(state, [query._replace(contrast=contrast)])
 
     def advance(self, state: "_StepState", answers: Sequence[tuple[np.ndarray, ...]]) -> ScoreRow:
-        """Returns the numbers of a text, and of its tokens."""
+        """Returns the row of a text: one number for each function, and the lists of tokens."""
         partners = state.partners
         reading, num = state.reading, len(state.reading.tokens)
         values = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
@@ -199,7 +206,7 @@ class _StepState(NamedTuple):
     """What the row of a text needs in addition to its values.
 
     Attributes:
-      tokenizer: of the model.
+      tokenizer: the model's tokenizer.
       text: the text.
       reading: how the model reads it.
       partners: `Int[m]` the contrast's token that each predicted token is compared with, -1: none; None: the

@@ -67,7 +67,7 @@ def token_places(tokenizer: tokenizers.Tokenizer, text: str, tokens: np.ndarray)
     """Returns the ids of a text, their readable strings, and their offsets in the text's bytes.
 
     Args:
-      tokenizer: of the model.
+      tokenizer: the model's tokenizer.
       text: the original text.
       tokens: `Int32[n]` its ids.
 
@@ -92,7 +92,7 @@ def token_strings(tokenizer: tokenizers.Tokenizer, ids: Sequence[int]) -> list[s
     r"""Returns a readable string for each id; a model may have ids that its tokenizer does not have.
 
     Args:
-      tokenizer: of the model.
+      tokenizer: the model's tokenizer.
       ids: of the model.
 
     Example:
@@ -110,7 +110,7 @@ def top_strings(
     """Returns readable strings of the likeliest ids of each token.
 
     Args:
-      tokenizer: of the model.
+      tokenizer: the model's tokenizer.
       top_ids: of each token; None if nothing predicts it.
 
     Example:
@@ -136,7 +136,7 @@ def token_rows(
     the same offsets. Rank 0 is the likeliest id.
 
     Args:
-      tokenizer: of the model.
+      tokenizer: the model's tokenizer.
       text: the original text.
       tokens: `Int32[n]` its ids.
       scores: of the predicted tokens, with details: of all, or of all but the first.
@@ -168,7 +168,7 @@ def byte_offsets(tokenizer: tokenizers.Tokenizer, text: str) -> tuple[list[int],
     token that ends with the letter.
 
     Args:
-      tokenizer: of the model.
+      tokenizer: the model's tokenizer.
       text: the original text.
 
     Returns:

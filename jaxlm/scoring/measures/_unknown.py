@@ -16,7 +16,7 @@ def check_unknown(context: Context, text: str, tokens: np.ndarray, unknown: Unkn
     too, such as closing texts.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
       text: the text.
       tokens: `Int[n]` its ids.
       unknown: "error", or "score": the unknown token is scored like others.

@@ -21,7 +21,7 @@ def vocabulary_ids(
     probability of special tokens and ambiguous letters is removed before normalising.
 
     Args:
-      tokenizer: of the model.
+      tokenizer: the model's tokenizer.
       vocab_size: of the model, which may have more ids than the tokenizer.
       vocabulary: "all"; "regular", without special tokens and ids without a token; "amino-acids", the 20.
 

@@ -10,12 +10,14 @@ LongPolicy = Literal["window", "error"]
 
 
 class Window(NamedTuple):
-    """Tokens of a stream that are read at once, and those predicted there; token 0 is never predicted.
+    """The tokens of a stream that are read at once, and the tokens that are predicted from them.
+
+    Offsets count the tokens of the whole stream from 0; token 0 is never predicted.
 
     Attributes:
-      start, end: the window reads the tokens `start` to `end`, not including `end`.
-      first: the window predicts the tokens `first` to `end`, including `end`.
-      opened: whether the opening tokens are read in front of the window.
+      start, end: the window reads the tokens from `start` up to `end`, without token `end`.
+      first: the window predicts the tokens from `first` to `end`, token `end` included.
+      opened: whether the tokens that open the text are read once more, in front of this window.
     """
 
     start: int
@@ -28,15 +30,18 @@ def windows(num: int, length: int, context: int, *, given: int = 1, opened: bool
     """Yields the windows of a stream of `num` tokens, which predict every token behind the first `given`.
 
     The first window reads `length` tokens. Each later window predicts up to `length - context + 1` new tokens
-    and reads as many tokens before them as fit, so that the last window is full, too.
+    and reads as many tokens before them as fit into `length`, so that the last window is full, too.
 
     Args:
-      num: tokens of the stream: those that open the text, if there are any, and the text's.
-      length: W, the most tokens that a window reads.
-      context: c, from 1: the fewest tokens that are read before the first prediction of a later window. 1:
-        the windows are disjoint; `length`: each later window predicts one token.
+      num: the number of tokens of the stream: the tokens that open the text, if there are any, and the text's
+        own.
+      length: W, the largest number of tokens that a window reads.
+      context: c, from 1 to `length`: the smallest number of tokens that every window after the first reads
+        before its first prediction. With 1, the windows are disjoint, except that the last one is filled up;
+        with `length`, each window after the first predicts one token.
       given: how many of the first tokens are not predicted.
-      opened: whether later windows begin with the given tokens, too; they then count as context.
+      opened: whether every window after the first begins with the first `given` tokens, too; these then count
+        as context.
 
     Raises:
       ScoreError: if `context` or `given` is not in 1 .. `length`.

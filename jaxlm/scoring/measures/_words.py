@@ -37,7 +37,7 @@ class WordRule(NamedTuple):
         """Returns the rule of a tokenizer.
 
         Args:
-          tokenizer: of the model.
+          tokenizer: the model's tokenizer.
           vocab_size: V, of the model.
           end: the id that closes texts; None: that of `tokenizers.text_frame` for scores, if there is one.
 
@@ -63,7 +63,7 @@ def word_rule(context: Context) -> WordRule:
     """Returns the rule of a model's tokenizer.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
 
     Raises:
       ScoreError: if no id begins with white space.
@@ -173,7 +173,7 @@ def word_rows(context: Context, text: str, tokens: np.ndarray, scores: QueryScor
     Surprisals are corrected at the word's end (see `word_log_probs`): they are not sums of token surprisals.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
       text: the original text.
       tokens: `Int32[n]` its ids.
       scores: of the text's tokens and of one place behind them, with masses; if nothing is read before the

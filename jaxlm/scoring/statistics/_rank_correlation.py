@@ -12,11 +12,13 @@ class Interval(NamedTuple):
     """A statistic with its bootstrap interval.
 
     Attributes:
-      estimate: the statistic of all pairs.
-      low: lower quantile of the statistic over the resamples; NaN if it is defined for none of them.
-      high: upper quantile.
-      confidence: the share of resamples between the two.
-      samples: how many resamples the statistic is defined for, of which the quantiles are.
+      estimate: the statistic of all pairs, without resampling.
+      low: the lower quantile of the statistic over the resamples; NaN if the statistic is defined for no
+        resample.
+      high: the upper quantile of the statistic over the resamples; NaN if the statistic is defined for no
+        resample.
+      confidence: the share of resamples between `low` and `high`, in (0, 1).
+      samples: the number of resamples for which the statistic is defined; the quantiles are taken over these.
     """
 
     estimate: float
@@ -27,11 +29,11 @@ class Interval(NamedTuple):
 
 
 def spearman(scores: np.ndarray, values: np.ndarray) -> float:
-    """Returns Spearman's rank correlation, Pearson's of the ranks: ties have their mean rank.
+    """Returns Spearman's rank correlation: Pearson's correlation of the ranks; ties get their mean rank.
 
     Args:
       scores: `Float[n]`, n at least 2.
-      values: `Float[n]`, what the scores are compared with.
+      values: `Float[n]`, the values that the scores are compared with, in the same order.
 
     Returns:
       rho in [-1, 1]; NaN if either array is constant, so that there is nothing to rank.
@@ -72,16 +74,16 @@ def bootstrap_interval(
 ) -> Interval:
     """Returns a statistic of pairs with its percentile bootstrap interval.
 
-    A resample draws as many groups as there are, with replacement. Pairs that resemble each other, such as
-    the variants at one position of a protein, belong in one group: drawn one by one they would make the
-    interval too narrow.
+    Each resample draws n groups with replacement, where n is the number of groups, and takes all pairs of a
+    drawn group. Pairs that resemble each other, such as the variants at one position of a protein, belong in
+    one group: if they were drawn one by one, the interval would be too narrow.
 
     Args:
-      scores: `Float[n]`.
-      values: `Float[n]`.
+      scores: `Float[n]`, the first number of each pair.
+      values: `Float[n]`, the second number of each pair.
       groups: `[n]`, the name or number of each pair's group; None: each pair is a group of its own.
       statistic: a function of (scores, values); resamples for which it is NaN are left out.
-      samples: how many resamples.
+      samples: how many resamples are drawn.
       confidence: the share of resamples inside the interval.
       seed: the same seed draws the same resamples.
 

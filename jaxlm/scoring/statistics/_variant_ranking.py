@@ -24,14 +24,16 @@ def rank_variants(
     mutants of one position together, because they resemble each other, and every other variant by itself.
 
     Args:
-      columns: scores by name, None or NaN where there is none.
-      measured: the measured values of the same variants, None or NaN where there is none.
-      variants: their names, such as `A23T`; None: each variant is drawn by itself.
-      samples: how many bootstrap resamples.
+      columns: the scores of n variants by column name; None or NaN for a variant without a score.
+      measured: the measured values of the same variants; None or NaN for a variant without a measured value.
+      variants: the names of the variants, such as `A23T`, which tell the mutated position; None: each variant
+        is drawn by itself.
+      samples: how many bootstrap resamples are drawn.
       seed: the same seed draws the same resamples.
 
     Returns:
-      An `Interval` for each column; its numbers are NaN for fewer than 3 variants.
+      An `Interval` for each column; its estimate and limits are NaN if fewer than 3 variants have both
+      values.
 
     Example:
       >>> from jaxlm.scoring import rank_variants

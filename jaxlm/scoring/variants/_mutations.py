@@ -12,10 +12,10 @@ _SEQUENCE = re.compile(r"[A-Za-z.\-]+")
 
 
 class Substitution(NamedTuple):
-    """One symbol of the wild type exchanged for another.
+    """One symbol of the wild type (the unmutated sequence) exchanged for another symbol.
 
     Attributes:
-      place: its position, from 0.
+      place: the position of the symbol in the wild type, from 0.
       wild: the symbol of the wild type.
       mutant: the symbol of the mutant.
     """
@@ -26,12 +26,12 @@ class Substitution(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """A mutant of a wild type.
+    """A mutant of a wild type, the unmutated sequence; or the wild type itself.
 
     Attributes:
       sequence: the mutant's whole sequence.
-      substitutions: the exchanged symbols, by position; empty for the wild type itself; None if the lengths
-        differ (an insertion or a deletion), so that positions do not correspond.
+      substitutions: the exchanged symbols, by position; empty for the wild type itself; None if mutant and
+        wild type differ in length (an insertion or a deletion), because positions then do not correspond.
     """
 
     sequence: str
@@ -41,7 +41,7 @@ class Variant(NamedTuple):
         """Returns the mutations as `A23T:G45C`, "WT" for the wild type, "" for an insertion or a deletion.
 
         Args:
-          first: the number of the wild type's first symbol.
+          first: the number that the name gives to the wild type's first symbol.
 
         Example:
           >>> from jaxlm.scoring import parse_variant
@@ -71,23 +71,24 @@ def parse_variant(text: str, wild_type: str, *, first: int = 1) -> Variant:
     names are compared with the wild type; upper and lower case are not distinguished.
 
     Args:
-      text: the cell of a table.
-      wild_type: the sequence that it is a variant of.
-      first: the number of the wild type's first symbol.
+      text: the name of the variant, as a cell of a table holds it.
+      wild_type: the unmutated sequence.
+      first: the number that names give to the wild type's first symbol: with 1, `M1A` exchanges the first
+        symbol.
 
     Returns:
       The variant.
 
     Raises:
-      ScoreError: if the text is missing or no variant, a position is outside the wild type, the wild type has
-        another symbol there, a position is named twice, or no sequence follows (a stop codon, a shifted
+      ScoreError: if the text is empty or names no variant, a position is outside the wild type, the wild type
+        has another symbol there, a position is named twice, or no sequence follows (a stop codon, a shifted
         frame).
 
     Example:
       >>> from jaxlm.scoring import parse_variant
       >>> parse_variant("A2T:G3C", "MAG")
       Variant(sequence='MTC', substitutions=(Substitution(place=1, wild='A', mutant='T'), \
-Substitution(place=2, wild='G', mutant='C')))
+    Substitution(place=2, wild='G', mutant='C')))
       >>> parse_variant("NP_000001.1:p.(Ala2del)", "MAG")
       Variant(sequence='MG', substitutions=None)
     """

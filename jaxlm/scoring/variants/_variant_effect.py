@@ -51,42 +51,49 @@ DEFAULTS: dict[Question, tuple[Method, ...]] = {"fill": ("wt-fill",), "next_toke
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VariantEffect(Measure):
-    """How likely a mutant is beside its wild type, in nats: above 0, the model finds the mutant likelier.
+    """How much likelier a mutant is than its wild type, in nats; below 0 if the wild type is likelier.
 
-    A document's text is a variant: `A23T`, `A23T:G45C`, or the mutant's whole sequence (see `parse_variant`).
-    The six fills sum `log p(mutant's symbol) - log p(wild type's symbol)` over the mutated positions. They
-    differ in what the model reads, as the table of `fill_contexts` says. "Masked marginals" means "wt-fill"
-    in the code of ESM and ProteinGym, and "mask-fill" in the paper of ESM. "pllr" is the difference between
-    the two sequences' pseudo-log-likelihoods, and "llr", for a causal model, that between their
-    log-likelihoods. These two also compare sequences of different lengths; each likelihood is divided by its
-    sequence's length, unless `reduce="sum"`.
+    The wild type is the unmutated sequence. A document's text is a variant of it: `A23T`, `A23T:G45C`, or the
+    mutant's whole sequence (see `parse_variant`). Six of the methods sum `log p(mutant's symbol) - log p(wild
+    type's symbol)` over the mutated positions. They differ in the sequence that the model reads:
+    "wt-marginals" reads the wild type and "mutant-marginals" the mutant, unmasked. The others mask the
+    position in question, and have at the other mutated positions the wild type's symbols ("wt-fill"), masks
+    ("mask-fill"), the mutant's symbols ("mut-fill"), or the symbols of the sequence whose probability is
+    asked ("match-fill"). "Masked marginals" means "wt-fill" in the code of ESM and ProteinGym, and
+    "mask-fill" in the paper of ESM. "pllr" is the difference between the two sequences'
+    pseudo-log-likelihoods, and "llr", for a causal model, the difference between their log-likelihoods.
+    "pllr" and "llr" also compare sequences of different lengths; each likelihood is divided by its sequence's
+    length, unless `reduce="sum"`.
 
-    Several methods are computed together, and what they and the other variants of a block have in common is
-    read once: all single mutants of a position share one pass of "wt-fill", and all single mutants one pass
-    of "wt-marginals".
+    Several methods are computed together, and a sequence that methods or variants have in common is read
+    once: all single mutants of a position share one pass of "wt-fill", and all single mutants one pass of
+    "wt-marginals".
 
     Attributes:
       wild_type: the sequence that texts are variants of.
-      methods: one or several, each a column: "wt-marginals", "mutant-marginals", "wt-fill", "mask-fill",
-        "mut-fill", "match-fill" and "pllr" for a masked LM, "llr" for a causal one; empty: "wt-fill", or
-        "llr".
-      first: the number of the wild type's first symbol in names such as `A23T`.
-      vocabulary: what the distributions are over: "all" ids, the "regular" ones, or the 20 "amino-acids".
+      methods: one or several methods; each makes a column: "wt-marginals", "mutant-marginals", "wt-fill",
+        "mask-fill", "mut-fill", "match-fill" and "pllr" for a masked LM, "llr" for a causal one. Empty:
+        "wt-fill" for a masked LM, "llr" for a causal one.
+      first: the number that names such as `A23T` give to the wild type's first symbol.
+      vocabulary: the ids that the distributions are over: "all" ids, the "regular" ids without special
+        tokens, or the ids of the 20 "amino-acids".
       reduce: for "pllr" and "llr", the "mean" over each sequence's symbols, or the "sum".
-      long: for sequences longer than the model reads: "error", or "window", which reads a window around the
-        mutated positions (for "pllr", around each position).
-      ends: whether the tokenizer's own tokens open and close sequences ("llr": open); None: as in training.
-      measured: the field of `meta` (the column of a table) with the measured value, to rank by.
+      long: what happens to sequences longer than the model reads: "error" refuses them; "window" reads a
+        window around the mutated positions (for "pllr", around each position).
+      ends: whether the tokenizer's opening and closing tokens, such as [CLS] and [SEP], are put around
+        sequences (for "llr", only the opening tokens); None: they are if the model was trained with them.
+      measured: the field of `meta` (the column of a table) with the measured value, which scores are ranked
+        against; None: there are no measured values.
       measured_pattern: for FASTA files, a regular expression that is searched for in the header; its first
-        group is the measured value.
+        group is the measured value. None: headers hold no measured value.
 
     Raises:
-      ScoreError: if an option has no meaning, or two exclude each other.
+      ScoreError: if an option has an unknown value, or two options exclude each other.
 
     Example:
       >>> from jaxlm.scoring import VariantEffect
-      >>> VariantEffect(wild_type="MKT", methods=("wt-fill", "mask-fill")).options()["measure"]
-      'variant-effect'
+      >>> VariantEffect(wild_type="MKT", methods=("wt-fill", "mask-fill")).options()["methods"]
+      ('wt-fill', 'mask-fill')
 
     References:
       Meier et al., "Language models enable zero-shot prediction of the effects of mutations on protein
@@ -130,10 +137,10 @@ class VariantEffect(Measure):
         """Returns the measure with every option filled in that follows from the model.
 
         Args:
-          context: of the model.
+          context: the model that is asked, with its tokenizer and its limits.
 
         Raises:
-          ScoreError: if a method is another kind of model's, or the wild type cannot be read.
+          ScoreError: if a method needs another kind of model, or the tokenizer cannot write the wild type.
         """
         question: Question = "next_token" if context.kind.next_token else "fill"
         methods = self.methods or DEFAULTS[question]
@@ -155,12 +162,12 @@ class VariantEffect(Measure):
         return measure
 
     def forward(self, context: Context) -> LogProbForward:
-        """Returns the log-probabilities among the ids of `vocabulary`."""
+        """Returns a forward for log-probabilities over the ids of `vocabulary`."""
         ids = vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
         return LogProbForward(vocabulary=ids)
 
     def texts(self, record: data.Record) -> Sequence[str]:
-        """Returns no text: few variants are written as whole sequences."""
+        """Returns no text to encode ahead, because few variants are written as whole sequences."""
         del record
         return ()
 
@@ -177,11 +184,11 @@ class VariantEffect(Measure):
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the queries of a variant; none for the wild type itself.
+        """Returns the queries of a variant; there are none for the wild type itself.
 
         Args:
-          context: of the model.
-          record: the variant.
+          context: the model that is asked, with its tokenizer and its limits.
+          record: a document whose text names the variant.
 
         Raises:
           ScoreError: if the variant or its measured value cannot be read.
@@ -198,11 +205,14 @@ class VariantEffect(Measure):
         return Round(state, JoinedQueries([state.fill_queries, *state.sequences]))
 
     def advance(self, state: "_VariantState", answers: Sequence[QueryScores]) -> ScoreRow:
-        """Returns the variant's scores: 0 for the wild type, None for a fill of an insertion or deletion.
+        """Returns the variant's scores by column.
+
+        The wild type's scores are 0. For an insertion or a deletion only "pllr" and "llr" have a score; the
+        other columns are None.
 
         Args:
-          state: from `start`.
-          answers: to its queries.
+          state: what `start` kept about the variant.
+          answers: one answer for each query of the variant, in order.
         """
         changes = state.variant.substitutions
         scores: dict[str, float | None] = dict.fromkeys(map(column, self.methods), None)

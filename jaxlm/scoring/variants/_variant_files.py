@@ -10,7 +10,7 @@ VARIANT_COLUMNS = ("mutant", "mutation", "mutations", "variant", "hgvs_pro", "mu
 
 
 def read_wild_type(source: str | Path) -> str:
-    """Returns the wild type's sequence: the first one of a file, or the text itself.
+    """Returns the wild type, the unmutated sequence: the first sequence of a file, or the text itself.
 
     Args:
       source: a FASTA file, a text file whose first line is the sequence, or the sequence.
@@ -46,16 +46,16 @@ def _checked(sequence: str, source: str) -> str:
 
 
 def find_variant_column(path: str | Path) -> str:
-    """Returns the column of a table that holds its variants, by the names that such tables use.
+    """Returns the name of the column that holds a table's variants, such as `mutant` or `mutation`.
 
     Args:
       path: a CSV, JSON Lines or Parquet file.
 
     Returns:
-      The first of `VARIANT_COLUMNS` that the table has.
+      The first usual name of a column of variants that the table has.
 
     Raises:
-      CorpusError: if it has none of them; the message names the columns that it has.
+      CorpusError: if the table has none of these columns; the message names the columns that the table has.
 
     Example:
       >>> import tempfile

@@ -17,7 +17,7 @@ class CausalWindows(Sequence[Query]):
     """The queries of a sequence for a causal model: windows, if it is longer than the model reads.
 
     Args:
-      context: of the model.
+      context: the model that is asked, with its tokenizer and its limits.
       sequence: the text.
       long: for sequences that are longer than the model reads, "error" or "window" (see `LogLikelihood`).
       opened: whether the tokenizer's opening token is read before the sequence.
