@@ -121,7 +121,7 @@ def is_abandoned(path: Path) -> bool:
 
 
 def clear_partials(folder: str | os.PathLike[str]) -> None:
-    """Removes the partial files that atomic writes of killed processes have left in a folder.
+    """Removes the partial files and folders that atomic writes of killed processes have left in a folder.
 
     Call it only while no other process writes to the folder, because partial files of running processes are
     removed too. The name of a partial file begins with a dot and ends in ".partial" (see `is_partial`).

@@ -49,10 +49,11 @@ def verify_digests(folder: Path) -> str | None:
     Files that were added later are not compared.
 
     Returns:
-      One line that says which file is missing or changed; None if all files are as they were written.
+      One line that says which file is missing or changed, the file of digests included; None if all files are
+      as they were written.
 
     Raises:
-      OSError: a file cannot be read at the moment, so that nothing is known about it.
+      OSError: if a file is there but cannot be read, which does not show that it is damaged.
     """
     try:
         digests = _digests(folder)

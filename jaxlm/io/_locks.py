@@ -27,7 +27,7 @@ def wait_for_lock(handle: int) -> bool:
 
 
 def try_lock(handle: int) -> bool:
-    """Takes the lock of an open file unless another process holds it.
+    """Takes the lock of a file through its open handle, unless another handle holds it.
 
     The lock is released when the file is closed or the process ends.
 
@@ -35,8 +35,8 @@ def try_lock(handle: int) -> bool:
       handle: the descriptor of the open file, from `os.open`.
 
     Returns:
-      False if another process holds the lock. True if this process now holds the lock, or if the file system
-      has no locks.
+      False if another handle holds the lock, of this process or of another one. True if this handle now holds
+      it, or if the file system has no locks.
 
     Example:
       >>> from jaxlm.io import try_lock

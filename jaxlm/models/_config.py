@@ -255,16 +255,15 @@ class TransformerConfig:
 class ResolvedConfig(TransformerConfig):
     """A config whose derived values are filled in: what the modules are built from.
 
-    `TransformerConfig.resolved` makes it. Its `vocab_size` may still be None; `required_vocab_size` raises
-    ConfigError then.
+    `TransformerConfig.resolved()` makes it. Its `vocab_size` may still be None; `required_vocab_size()`
+    raises ConfigError then.
 
     Attributes:
       num_kv_heads: K, the number of key/value heads.
       head_width: H, features of a head.
       mlp_width: F, features of the hidden layer of the feed-forward.
       final_norm: whether the last block is followed by a norm.
-      position: the record of the position encoding; if it is a `Rotary`, the `length` of its scaling is
-        known.
+      position: the record of the position encoding; the scaling of a `Rotary` has its `length` filled in.
       qkv_bias: whether the maps to queries, keys and values have biases.
       attention_bias: whether the map of attention's output has a bias.
       mlp_bias: whether the feed-forward's maps have biases.

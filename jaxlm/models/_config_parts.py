@@ -33,7 +33,7 @@ class TransformHead:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearHead:
-    """A language model's head that has no layers before the output kernel."""
+    """Config of a language model's head: no layers before the output kernel."""
 
     kind: ClassVar[str] = "linear"
 

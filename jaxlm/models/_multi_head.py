@@ -223,7 +223,7 @@ def _earlier_only(inputs: Inputs, cache: Cache | None) -> Inputs:
 
 
 def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
-    """Returns the parameters of a model with one of the heads: `body`, and the head's as `head`.
+    """Returns the parameters of the model that has only this head: those of the body and of the head.
 
     Args:
       params: the "params" collection of a `MultiHeadModel`.

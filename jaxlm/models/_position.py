@@ -17,10 +17,11 @@ from jaxlm.models._rotary_scaling import (
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """Learned embeddings of positions: a table of `max_length` rows, one for each position.
+    """Learned embeddings of positions: a table of `offset + max_length` rows.
 
     Attributes:
-      offset: the number of rows in the table before the row of position 0; they are not used by positions.
+      offset: row `offset + p` is the embedding of position p. The first `offset` rows are not used;
+        RoBERTa and OPT have 2 of them.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.

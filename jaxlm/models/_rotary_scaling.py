@@ -10,7 +10,7 @@ from jaxlm.models._record_checks import check_record, named_record
 
 @dataclass(frozen=True, kw_only=True)
 class NoScaling:
-    """No scaling: every pair of features keeps its frequency."""
+    """Config of rotary positions without scaling: every pair of features keeps its frequency."""
 
     kind: ClassVar[str] = "none"
 

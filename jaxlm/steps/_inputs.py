@@ -9,14 +9,14 @@ from jaxlm.typing import Array, Float, Int, Key
 class StepInputs(NamedTuple):
     """Predictions of tokens, and what a step function may need beside their logits.
 
-    All fields have the same leading dimensions `...`, of which there may be any number, also none. A field
-    that the function does not need (see `StepFunction.needs`) may be None.
+    All fields have the same leading dimensions `...`, any number of them; `noisy_logits` has E in front of
+    them. A field that the function does not need (see `StepFunction.needs`) may be None.
 
     Attributes:
       logits: `Float[... V]`. The logits of each predicted token; V is the size of the vocabulary.
       targets: `Int[...]`. The true ids, in [0, V).
       contrast_logits: `Float[... V]`. The logits of the prediction that each prediction is compared with.
-      contrast_targets: `Int[...]`. The ids whose probability is asked under `contrast_logits`, in [0, V).
+      contrast_targets: `Int[...]`. The ids that functions look up in `contrast_logits`, in [0, V).
       noisy_logits: `Float[E ... V]`. The logits of E passes of the model under dropout.
       rng: `Key[...]`. A PRNG key for each prediction, for a function that draws random numbers.
 

@@ -20,8 +20,9 @@ def item_rows(table: pa.Table, kind: Literal["token", "word"]) -> pa.Table:
       kind: whether a "token" or a "word" becomes a row; in a protein a token is a residue.
 
     Returns:
-      A table with the document's `index`, `id` and kept columns, the number of the token or word in its
-      document (`place`, from 0), and one column for each list of the documents' table.
+      A table with the document's `index`, its `id` and the columns that were copied from the corpus (`keep`);
+      `place`, the number of the token or word in its document, from 0; and one column for each list of the
+      asked kind: `token_...` and `top_...` for tokens, `word...` for words. A cell of `top_...` is a list.
 
     Raises:
       UsageError: if the table has no such lists.

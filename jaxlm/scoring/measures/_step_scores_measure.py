@@ -30,10 +30,10 @@ class StepScores(Measure):
 
     A step function (see `jaxlm.steps`) makes one number from a prediction, such as its entropy. A causal
     model predicts every token that has a token before it; a masked model predicts the tokens at the masks
-    that are written in the text. A column has the function's name, such as `top_p_size(top_p=0.9)`, and holds
-    one number for the text as `StepFunction.span` says: the sum of the values, their product, or the one of
-    the largest magnitude. The values of single tokens are in lists, in a column with `token_` before the
-    function's name.
+    that are written in the text, where no function may read the true token. Each function has a column with
+    its name, such as `top_p_size(top_p=0.9)`. The column holds one number for each text: the sum of the
+    values, their product, or the one of the largest magnitude, whichever `StepFunction.span` names. The
+    values of single tokens are in lists, in a column with `token_` before the function's name.
 
     Attributes:
       functions: the functions that are computed, in the notation of `steps.parse_step_function`: "entropy",
@@ -49,9 +49,10 @@ class StepScores(Measure):
         usually begin with such tokens for this model, else "none".
       long: what happens to texts that are longer than a window: "window" predicts each token in one window,
         "error" refuses them. Texts that are compared, and texts with masks, must fit into one window.
-      window, context: W, the number of tokens that a causal model reads at once, and the smallest number of
-        tokens that every window after the first reads before its first prediction; None: the largest window
-        that the model and the engine's batches allow, and half of it as context.
+      window: the number of tokens that a causal model reads at once. None: the most that the model and the
+        engine's batches allow.
+      context: the number of tokens that every window after the first reads again before its first prediction,
+        at least. None: half a window.
       unknown: what happens with a symbol that the vocabulary cannot write: "error" refuses the text; "score"
         scores the unknown token in its place like any other token.
       tokens: whether a row has lists with one entry per token: ids, strings, offsets and values.

@@ -57,7 +57,8 @@ def batch_examples(batch: data.Batch, num_segments: int) -> Examples:
     Args:
       batch: the batch of packed rows.
       num_segments: G, the number of segments of a row that are looked at; static. Segments beyond G are left
-        out and counted. No row of a plan has more segments than `numpy.diff(plan.row_starts).max()`.
+        out and counted. For rows of a `data.PackingPlan`, `numpy.diff(plan.row_starts).max()` leaves none
+        out.
     """
     segments = jnp.asarray(batch.segments)
     starts = ops.segment_starts(segments, num_segments)
