@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from jaxlm import data, decoding, io, models, pretrained, scoring, tokenizers, training
 from jaxlm.cli import main
-from jaxlm.cli._failures import describe
+from jaxlm.cli._failures import exit_code_and_line
 from jaxlm.pretrained._description import read_description
 from jaxlm.pretrained._huggingface import read_config
 from jaxlm.pretrained._weights import open_weights
@@ -297,7 +297,7 @@ def _said(read, place):
     except io.DamagedError:
         return None  # whoever opens a cache builds it again
     except Exception as error:
-        _, line = describe(error)
+        _, line = exit_code_and_line(error)
         return line if line.startswith(("failed", "out of memory")) else None
     return None
 

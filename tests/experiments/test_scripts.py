@@ -25,6 +25,7 @@ SMALL = {
     "benchmarks/mixed_lengths.py": "--batch 2 --row 512 --rows 1 --depth 1 --rounds 1 --steps 1 "
     "--dtypes float32",
     "benchmarks/scoring.py": "--models gpt2-7m --pieces 40 --turn 256 --rounds 1 --dtypes float32",
+    "benchmarks/scoring_host.py": "--texts 40 --rounds 1",
     "benchmarks/step_scores.py": "--small --rounds 1 --texts 2 --times 1",
     "protein_causal/compare.py": "--data FASTA --out OUT --seeds 1 --steps 2 --only clean",
     "protein_fitness/baselines.py": "--data FASTA",
