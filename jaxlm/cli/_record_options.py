@@ -172,8 +172,8 @@ def attribute_texts(kind: type) -> Mapping[str, str]:
     Example:
       >>> from jaxlm.cli._record_options import attribute_texts
       >>> from jaxlm.models import Learned
-      >>> attribute_texts(Learned)
-      {'offset': 'rows of the table before the row of position 0.'}
+      >>> attribute_texts(Learned)["offset"].split(".")[0]
+      'row `offset + p` is the embedding of position p'
     """
     text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
     parts = re.split(r"(?m)^  (\w+): ", text)
