@@ -51,9 +51,9 @@ def both(tmp_path_factory):
     for name in NAMES:
         folder = save_published(name, tmp_path_factory.mktemp("published"))
         tokenizer = tokenizers.load_tokenizer(folder)
-        loaded = pretrained.Loaded(
-            models.TransformerConfig(), "causal_lm", None, {}, tokenizer, {"huggingface": {}}
-        )
+        config = models.TransformerConfig(vocab_size=tokenizer.vocab_size, causal=True)
+        model = models.build(config, "causal_lm")
+        loaded = pretrained.Loaded(config, "causal_lm", model, {}, tokenizer, {"huggingface": {}})
         made[name] = Asked(folder), HarnessTokens(loaded)
     return made
 
