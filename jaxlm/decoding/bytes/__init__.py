@@ -2,12 +2,30 @@
 
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
 from jaxlm.decoding.bytes._states import StatefulByteLM, StatefulTokenizedLM, sample_dict
+from jaxlm.decoding.bytes._trie import (
+    ByteTrie,
+    exact_log_masses,
+    make_byte_trie,
+    mass_pyramid,
+    next_byte_log_masses,
+    node_log_masses,
+    nodes_of_bytes,
+    step_trie,
+)
 
 __all__ = [
     "END_OF_TEXT",
     "ByteLogProbs",
+    "ByteTrie",
     "LazyLogProbs",
     "StatefulByteLM",
     "StatefulTokenizedLM",
+    "exact_log_masses",
+    "make_byte_trie",
+    "mass_pyramid",
+    "next_byte_log_masses",
+    "node_log_masses",
+    "nodes_of_bytes",
     "sample_dict",
+    "step_trie",
 ]
