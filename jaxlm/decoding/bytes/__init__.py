@@ -1,5 +1,7 @@
-"""Language models over bytes: the trie of a vocabulary's bytes, and the masses of its nodes."""
+"""Language models over bytes, made of causal models over tokens."""
 
+from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
+from jaxlm.decoding.bytes._states import StatefulByteLM, StatefulTokenizedLM, sample_dict
 from jaxlm.decoding.bytes._trie import (
     ByteTrie,
     exact_log_masses,
@@ -12,12 +14,18 @@ from jaxlm.decoding.bytes._trie import (
 )
 
 __all__ = [
+    "END_OF_TEXT",
+    "ByteLogProbs",
     "ByteTrie",
+    "LazyLogProbs",
+    "StatefulByteLM",
+    "StatefulTokenizedLM",
     "exact_log_masses",
     "make_byte_trie",
     "mass_pyramid",
     "next_byte_log_masses",
     "node_log_masses",
     "nodes_of_bytes",
+    "sample_dict",
     "step_trie",
 ]
