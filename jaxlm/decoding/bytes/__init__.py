@@ -1,5 +1,6 @@
 """Language models over bytes, made of causal models over tokens."""
 
+from jaxlm.decoding.bytes._ensemble import EnsembleByteState, ensemble_state, pool_log_probs
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
 from jaxlm.decoding.bytes._states import StatefulByteLM, StatefulTokenizedLM, sample_dict
 from jaxlm.decoding.bytes._trie import (
@@ -17,15 +18,18 @@ __all__ = [
     "END_OF_TEXT",
     "ByteLogProbs",
     "ByteTrie",
+    "EnsembleByteState",
     "LazyLogProbs",
     "StatefulByteLM",
     "StatefulTokenizedLM",
+    "ensemble_state",
     "exact_log_masses",
     "make_byte_trie",
     "mass_pyramid",
     "next_byte_log_masses",
     "node_log_masses",
     "nodes_of_bytes",
+    "pool_log_probs",
     "sample_dict",
     "step_trie",
 ]
