@@ -1,5 +1,7 @@
 """Language models over bytes, made of causal models over tokens."""
 
+from jaxlm.decoding.bytes._beam_settings import BeamSettings
+from jaxlm.decoding.bytes._beam_state import BeamByteState, BeamCandidate, beam_state
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
 from jaxlm.decoding.bytes._states import StatefulByteLM, StatefulTokenizedLM, sample_dict
 from jaxlm.decoding.bytes._trie import (
@@ -15,11 +17,15 @@ from jaxlm.decoding.bytes._trie import (
 
 __all__ = [
     "END_OF_TEXT",
+    "BeamByteState",
+    "BeamCandidate",
+    "BeamSettings",
     "ByteLogProbs",
     "ByteTrie",
     "LazyLogProbs",
     "StatefulByteLM",
     "StatefulTokenizedLM",
+    "beam_state",
     "exact_log_masses",
     "make_byte_trie",
     "mass_pyramid",
