@@ -1,7 +1,10 @@
 """Language models over bytes, made of causal models over tokens."""
 
+from jaxlm.decoding.bytes._byte_model import ByteModel, ByteSettings, make_byte_model
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
+from jaxlm.decoding.bytes._score_bytes import ByteScores, score_bytes
 from jaxlm.decoding.bytes._states import StatefulByteLM, StatefulTokenizedLM, sample_dict
+from jaxlm.decoding.bytes._tree_state import TreeByteState, tree_state
 from jaxlm.decoding.bytes._trie import (
     ByteTrie,
     exact_log_masses,
@@ -16,16 +19,23 @@ from jaxlm.decoding.bytes._trie import (
 __all__ = [
     "END_OF_TEXT",
     "ByteLogProbs",
+    "ByteModel",
+    "ByteScores",
+    "ByteSettings",
     "ByteTrie",
     "LazyLogProbs",
     "StatefulByteLM",
     "StatefulTokenizedLM",
+    "TreeByteState",
     "exact_log_masses",
+    "make_byte_model",
     "make_byte_trie",
     "mass_pyramid",
     "next_byte_log_masses",
     "node_log_masses",
     "nodes_of_bytes",
     "sample_dict",
+    "score_bytes",
     "step_trie",
+    "tree_state",
 ]
