@@ -99,3 +99,9 @@ def test_every_room_has_a_floor():
         path.name.removesuffix(".py") for path in PACKAGE.iterdir() if not path.name.startswith(("_", "py."))
     }
     assert rooms == set(FLOORS)
+
+
+def test_a_sub_room_is_told_from_what_a_door_gives(tmp_path):
+    source = tmp_path / "source.py"
+    source.write_text("from jaxlm.decoding import TreeCache, bytes as byte_models\nimport jaxlm.models\n")
+    assert imported_modules(source) == ["jaxlm.decoding", "jaxlm.decoding.bytes", "jaxlm.models"]

@@ -2,8 +2,11 @@
 
 from jaxlm.decoding.bytes._beam_settings import BeamSettings
 from jaxlm.decoding.bytes._beam_state import BeamByteState, BeamCandidate, beam_state
+from jaxlm.decoding.bytes._byte_model import ByteModel, ByteSettings, make_byte_model
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
+from jaxlm.decoding.bytes._score_bytes import ByteScores, score_bytes
 from jaxlm.decoding.bytes._states import StatefulByteLM, StatefulTokenizedLM, sample_dict
+from jaxlm.decoding.bytes._tree_state import TreeByteState, tree_state
 from jaxlm.decoding.bytes._trie import (
     ByteTrie,
     exact_log_masses,
@@ -21,17 +24,24 @@ __all__ = [
     "BeamCandidate",
     "BeamSettings",
     "ByteLogProbs",
+    "ByteModel",
+    "ByteScores",
+    "ByteSettings",
     "ByteTrie",
     "LazyLogProbs",
     "StatefulByteLM",
     "StatefulTokenizedLM",
+    "TreeByteState",
     "beam_state",
     "exact_log_masses",
+    "make_byte_model",
     "make_byte_trie",
     "mass_pyramid",
     "next_byte_log_masses",
     "node_log_masses",
     "nodes_of_bytes",
     "sample_dict",
+    "score_bytes",
     "step_trie",
+    "tree_state",
 ]

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from jaxlm.decoding import CachedLM, RequestBatcher
 from jaxlm.decoding.bytes._beam_engine import BeamEngine, BeamStep
 from jaxlm.decoding.bytes._beam_settings import BeamSettings
 from jaxlm.decoding.bytes._beam_step import NO_BYTE
+from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, NUM_BYTES, ByteLogProbs
 from jaxlm.decoding.bytes._states import StatefulByteLM, as_bytes, checked_byte
 from jaxlm.decoding.bytes._trie import ByteTrie, make_byte_trie
@@ -278,7 +279,7 @@ class SharedBeam:
 
 
 def beam_state(
-    byte_model: Any, settings: BeamSettings | None = None, *, lm: CachedLM | None = None
+    byte_model: ByteModel, settings: BeamSettings | None = None, *, lm: CachedLM | None = None
 ) -> BeamByteState:
     """Returns the state before the first byte of a text.
 
@@ -310,7 +311,7 @@ def beam_state(
     return BeamByteState(SharedBeam(engine), step._replace(log_prob=0.0, log_kept=0.0), None)
 
 
-def _trie_with_ends(byte_model: Any) -> ByteTrie:
+def _trie_with_ends(byte_model: ByteModel) -> ByteTrie:
     """The trie of the model's bytes, those of ids that end a text included: a prompt may hold them."""
     known = byte_model.encoder.table.values
     values = {id: known[id] for id in byte_model.eos_ids if id < len(known) and known[id]}

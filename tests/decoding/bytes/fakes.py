@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxlm import models
 from jaxlm.decoding import CachedLM
-from jaxlm.decoding.bytes import BeamSettings, beam_state, make_byte_trie
+from jaxlm.decoding.bytes import BeamSettings, ByteModel, beam_state, make_byte_trie
 from jaxlm.tokenizers import TokenBytes
 from tests.decoding.bytes.oracle import SmallLM
 
@@ -54,16 +54,23 @@ class OracleLM(CachedLM):
         return jnp.asarray(np.stack(self.log_probs(nodes)))
 
 
+class OracleModel(ByteModel):
+    """What a beam reads of a byte model, without a model."""
+
+    def __init__(self, lm: SmallLM, prefix: bytes = b""):
+        text_bytes = [None if id in lm.eos_ids else data for id, data in enumerate(lm.token_bytes)]
+        fields = {
+            "trie": make_byte_trie(text_bytes),
+            "token_bytes": tuple(text_bytes),
+            "opening_ids": lm.opening,
+            "eos_ids": lm.eos_ids,
+            "encoder": SimpleNamespace(table=TokenBytes(lm.token_bytes, prefix)),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+
 def oracle_beam(lm: SmallLM, max_length: int = 1000, prefix: bytes = b"", **settings):
     """The first state of a beam over a small model."""
-    text_bytes = [None if id in lm.eos_ids else data for id, data in enumerate(lm.token_bytes)]
-    byte_model = SimpleNamespace(
-        trie=make_byte_trie(text_bytes),
-        token_bytes=tuple(text_bytes),
-        opening_ids=lm.opening,
-        eos_ids=lm.eos_ids,
-        prefix=prefix,
-        encoder=SimpleNamespace(table=TokenBytes(lm.token_bytes)),
-    )
     settings = {"num_candidates": 32, **settings}
-    return beam_state(byte_model, BeamSettings(**settings), lm=OracleLM(lm, max_length))
+    return beam_state(OracleModel(lm, prefix), BeamSettings(**settings), lm=OracleLM(lm, max_length))
