@@ -10,7 +10,7 @@ import pytest
 
 from jaxlm.decoding import bytes as byte_models
 from jaxlm.errors import UsageError
-from tests.decoding.bytes import oracle
+from tests.decoding.bytes import oracle, small_models
 
 # The same bytes, in tokens that differ in number and order
 TOKENIZERS = (
@@ -149,6 +149,27 @@ def test_members_prefill_and_prune_in_their_own_way():
     waited = asyncio.run(state.prefill_async(b"a"))
     assert [member.context for member in waited.members] == [b"own a", b"a"]
     assert [member.context for member in state.prune().members] == [b"pruned", b""]
+
+
+@pytest.mark.parametrize("pooling", ["mixture", "product"])
+def test_a_tree_and_a_beam_with_different_tokenizers(pooling):
+    """What each of them says is held by its own tests; here they read the same bytes in their own tokens."""
+    other = small_models.merges_tokenizer(b"cab", ((b"c", b"a"), (b"ca", b"b")))
+    second = byte_models.make_byte_model(small_models.loaded_model(other))
+    states = [
+        byte_models.tree_state(small_models.byte_model()),
+        byte_models.beam_state(second, byte_models.BeamSettings(num_candidates=8)),
+    ]
+    first = byte_models.ensemble_state(states, WEIGHTS, pooling=pooling)
+    state, stepped = first.prefill("abcab"), first
+    for byte in b"abcab":
+        stepped = stepped << byte
+    rows = [member.prefill("abcab").logp_next().log_probs for member in states]
+    expected = pooled_by_hand(rows, WEIGHTS, pooling)
+    np.testing.assert_allclose(np.exp(state.logp_next().log_probs), expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(np.exp(stepped.logp_next().log_probs), expected, rtol=1e-4, atol=1e-7)
+    text = first.greedy(b"ab", steps=6)
+    assert text.startswith(b"ab") and asyncio.run(first.greedy_async(b"ab", steps=6)) == text
 
 
 def test_states_are_pickled_and_print_themselves():
