@@ -2,8 +2,10 @@
 
 from jaxlm.decoding.bytes._beam_settings import BeamSettings
 from jaxlm.decoding.bytes._beam_state import BeamByteState, BeamCandidate, beam_state
+from jaxlm.decoding.bytes._beam_texts import GeneratedBytes
 from jaxlm.decoding.bytes._byte_model import ByteModel, ByteSettings, make_byte_model
-from jaxlm.decoding.bytes._ensemble import EnsembleByteState, ensemble_state, pool_log_probs
+from jaxlm.decoding.bytes._ensemble import ByteEnsemble, EnsembleByteState, ensemble_state, pool_log_probs
+from jaxlm.decoding.bytes._generate_bytes import ByteGenerationConfig, generate_bytes
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
 from jaxlm.decoding.bytes._score_bytes import ByteScores, score_bytes
 from jaxlm.decoding.bytes._states import StatefulByteLM, StatefulTokenizedLM, sample_dict
@@ -24,12 +26,15 @@ __all__ = [
     "BeamByteState",
     "BeamCandidate",
     "BeamSettings",
+    "ByteEnsemble",
+    "ByteGenerationConfig",
     "ByteLogProbs",
     "ByteModel",
     "ByteScores",
     "ByteSettings",
     "ByteTrie",
     "EnsembleByteState",
+    "GeneratedBytes",
     "LazyLogProbs",
     "StatefulByteLM",
     "StatefulTokenizedLM",
@@ -37,6 +42,7 @@ __all__ = [
     "beam_state",
     "ensemble_state",
     "exact_log_masses",
+    "generate_bytes",
     "make_byte_model",
     "make_byte_trie",
     "mass_pyramid",

@@ -47,7 +47,7 @@ class BeamByteState(StatefulByteLM):
         engine: "SharedBeam",
         step: BeamStep | None,
         text: "_Text | None",
-        pending: "_Pending | None" = None,
+        pending: "_Follows | None" = None,
     ) -> None:
         """Makes a state; users call `beam_state`.
 
@@ -108,7 +108,7 @@ class BeamByteState(StatefulByteLM):
         if not isinstance(symbol, (int, np.integer)) or symbol != END_OF_TEXT:
             symbol = checked_byte(symbol)
         text = _Text(self._text, int(symbol))
-        return BeamByteState(self._engine, None, text, _Pending(self, int(symbol), None))
+        return BeamByteState(self._engine, None, text, _Follows(self, int(symbol), None))
 
     def logp_next(self) -> ByteLogProbs:
         """Returns the log-probs of the next byte and of the text's end, in nats, relative to their sum.
@@ -130,19 +130,22 @@ class BeamByteState(StatefulByteLM):
         Args:
           states: of any beams.
         """
-        beams: dict[SharedBeam, list[BeamByteState]] = {}
-        for state in states:
-            if not isinstance(state, BeamByteState):
-                raise UsageError(f"states of a beam are BeamByteState: got {type(state).__name__}")
-            beams.setdefault(state._engine, []).append(state)
-        for beam, own in beams.items():
+        for beam, own in _by_beam(states).items():
             beam.distributions(own)
         return [ByteLogProbs(state.logp_next().log_probs) for state in states]
 
-    @property
-    def is_full(self) -> bool:
-        """Whether a candidate has as many tokens as the model reads, so that one more would be too many."""
-        return self._engine.beam.is_full(self._engine.step(self))
+    @classmethod
+    def are_full(cls, states: Sequence[StatefulByteLM]) -> list[bool]:
+        """Returns of which states a candidate has as many tokens as the model reads: one more is too many.
+
+        Args:
+          states: of any beams.
+        """
+        full: set[BeamByteState] = set()
+        for beam, own in _by_beam(states).items():
+            beam.settle(own)
+            full.update(state for state in own if beam.beam.is_full(_required_step(state)))
+        return [state in full for state in states]
 
     def prefill(self, context: bytes | str | Iterable[int]) -> "BeamByteState":
         """Returns the state after all these bytes, in which no token ends the text.
@@ -168,7 +171,7 @@ class BeamByteState(StatefulByteLM):
     def _with_ends_as_text(self, is_text: bool) -> "BeamByteState":
         if not self._engine.beam.eos_has_bytes:
             return self
-        return BeamByteState(self._engine, None, self._text, _Pending(self, NO_BYTE, is_text))
+        return BeamByteState(self._engine, None, self._text, _Follows(self, NO_BYTE, is_text))
 
 
 class _Text(NamedTuple):
@@ -178,7 +181,7 @@ class _Text(NamedTuple):
     symbol: int
 
 
-class _Pending(NamedTuple):
+class _Follows(NamedTuple):
     """What a state follows from: a state and a symbol; or -1 and whether ids that end a text are text now."""
 
     before: BeamByteState
@@ -320,6 +323,15 @@ def _trie_with_ends(byte_model: ByteModel) -> ByteTrie:
     return make_byte_trie([values.get(id, data) for id, data in enumerate(byte_model.token_bytes)])
 
 
+def _by_beam(states: Sequence[StatefulByteLM]) -> dict[SharedBeam, list[BeamByteState]]:
+    beams: dict[SharedBeam, list[BeamByteState]] = {}
+    for state in states:
+        if not isinstance(state, BeamByteState):
+            raise UsageError(f"states of a beam are BeamByteState: got {type(state).__name__}")
+        beams.setdefault(state._engine, []).append(state)
+    return beams
+
+
 def _unsettled(state: BeamByteState) -> list[BeamByteState]:
     """The state and those before it whose candidates are not computed, the earliest last."""
     chain = []
@@ -333,7 +345,7 @@ def _settle(state: BeamByteState, step: BeamStep) -> None:
     state._step, state._pending = step, None
 
 
-def _required_pending(state: BeamByteState) -> _Pending:
+def _required_pending(state: BeamByteState) -> _Follows:
     if state._pending is None:
         raise AssertionError("a state without candidates follows from no other")
     return state._pending

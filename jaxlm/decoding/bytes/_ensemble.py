@@ -4,15 +4,18 @@ Letters: `E` members; `A` any axes between members and slots. Slots are the 256 
 """
 
 import asyncio
+import dataclasses
 import functools
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlm import ops
+from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._probs import NUM_BYTES, ByteLogProbs
 from jaxlm.decoding.bytes._states import StatefulByteLM, as_bytes
 from jaxlm.errors import UsageError
@@ -95,6 +98,50 @@ class EnsembleByteState(StatefulByteLM):
             return self._awaited_views(views)
         return ByteLogProbs(lambda: self._pooled(views), lambda: self._gathered(views))
 
+    @classmethod
+    def logp_next_many(cls, states: Sequence[StatefulByteLM]) -> list[ByteLogProbs]:
+        """Returns `logp_next` of many states, computed; members of one kind share calls of the device.
+
+        Args:
+          states: ensembles of any members.
+        """
+        groups: dict[tuple, list[EnsembleByteState]] = {}
+        for state in states:
+            if not isinstance(state, EnsembleByteState):
+                raise UsageError(f"states of ensembles are EnsembleByteState: got {type(state).__name__}")
+            groups.setdefault(state._kind, []).append(state)
+        known: dict[int, ByteLogProbs] = {}
+        for own in groups.values():
+            asked = [type(column[0]).logp_next_many(column) for column in _columns(own)]
+            rows = np.stack([[_slots(view) for view in views] for views in asked])
+            filled = rows[:, np.minimum(np.arange(ops.bucket(len(own))), len(own) - 1)]
+            first = own[0]
+            pooled = pool_log_probs(filled, first.weights.astype(np.float32), pooling=first.pooling)
+            views = map(ByteLogProbs, np.asarray(pooled)[: len(own)])
+            known.update((id(state), view) for state, view in zip(own, views, strict=True))
+        return [known[id(state)] for state in states]
+
+    @classmethod
+    def are_full(cls, states: Sequence[StatefulByteLM]) -> list[bool]:
+        """Returns of which states a member can read no more bytes.
+
+        Args:
+          states: ensembles of any members.
+        """
+        ensembles = [state for state in states if isinstance(state, EnsembleByteState)]
+        members = [member for state in ensembles for member in state.members]
+        full: set[int] = set()
+        for kind in set(map(type, members)):
+            own = [member for member in members if type(member) is kind]
+            full.update(id(own[index]) for index in np.flatnonzero(kind.are_full(own)))
+        full.update(id(state) for state in ensembles if any(id(member) in full for member in state.members))
+        return [id(state) in full for state in states]
+
+    @property
+    def _kind(self) -> tuple:
+        """The same of ensembles whose members can be asked together."""
+        return (self.pooling, self.weights.tobytes(), *map(type, self.members))
+
     def _with(self, members: Sequence[StatefulByteLM]) -> "EnsembleByteState":
         return EnsembleByteState(members, self.weights, self.pooling)
 
@@ -150,16 +197,64 @@ def ensemble_state(
       b'abbb'
     """
     members = tuple(members)
-    if not members or not all(isinstance(member, StatefulByteLM) for member in members):
+    chosen = _checked_weights(len(members), weights, pooling)
+    if not all(isinstance(member, StatefulByteLM) for member in members):
         kinds = ", ".join(type(member).__name__ for member in members)
-        raise UsageError(f"the members of an ensemble are byte states, at least one: got {kinds or 'none'}")
-    if pooling not in _POOLINGS:
-        raise UsageError(f"members are pooled as a {' or a '.join(_POOLINGS)}: got {pooling!r}")
-    chosen = np.full(len(members), 1 / len(members)) if weights is None else np.array(weights, np.float64)
-    if chosen.shape != (len(members),) or not (np.isfinite(chosen) & (chosen > 0)).all():
-        raise UsageError(f"each of the {len(members)} members has a weight above 0: got {weights}")
-    chosen.flags.writeable = False
+        raise UsageError(f"the members of an ensemble of states are byte states: got {kinds}")
     return EnsembleByteState(members, chosen, pooling)
+
+
+@dataclasses.dataclass(frozen=True)
+class ByteEnsemble:
+    """Several byte models that write a text together, as `generate_bytes` takes them.
+
+    Their tokenizers may differ. With `ByteGenerationConfig.beam`, one compiled step asks all of them, pools
+    what they say, and gives all the same byte.
+
+    Attributes:
+      members: the byte models, at least one.
+      weights: one above 0 for each; None: the same for all, and 1 in all. Those of a mixture are divided by
+        their sum, those of a product are exponents.
+      pooling: "mixture" or "product", as for `ensemble_state`.
+
+    Raises:
+      TypeError: if a member is no `ByteModel`.
+      UsageError: if there is no member, a weight is missing or not above 0, or the pooling is another.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import ByteEnsemble, generate_bytes, make_byte_model
+      >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, causal=True)
+      >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> ensemble = ByteEnsemble([make_byte_model(loaded)] * 2, pooling="product")
+      >>> ensemble.weights
+      (0.5, 0.5)
+    """
+
+    members: Sequence[ByteModel]
+    weights: Sequence[float] | None = None
+    pooling: str = "mixture"
+
+    def __post_init__(self) -> None:
+        members = tuple(self.members)
+        weights = _checked_weights(len(members), self.weights, self.pooling)
+        if not all(isinstance(member, ByteModel) for member in members):
+            kinds = ", ".join(type(member).__name__ for member in members)
+            raise TypeError(f"expected what make_byte_model returns, got {kinds}")
+        object.__setattr__(self, "members", members)
+        object.__setattr__(self, "weights", tuple(weights.tolist()))
+
+    def state(self, first: Callable[[ByteModel], StatefulByteLM]) -> EnsembleByteState:
+        """Returns the state before the first byte of a text.
+
+        Args:
+          first: makes that of a member, such as `tree_state`.
+        """
+        return ensemble_state(map(first, self.members), self.weights, pooling=self.pooling)
 
 
 @functools.partial(jax.jit, static_argnames="pooling")
@@ -204,12 +299,30 @@ def _product(log_probs: Array, weights: Array) -> Array:
 _POOLINGS = {"mixture": _mixture, "product": _product}
 
 
+def _checked_weights(num_members: int, weights: Sequence[float] | None, pooling: str) -> np.ndarray:
+    """The weights of members `Float64[E]`, read-only."""
+    if not num_members:
+        raise UsageError("an ensemble has at least one member: got none")
+    if pooling not in _POOLINGS:
+        raise UsageError(f"members are pooled as a {' or a '.join(_POOLINGS)}: got {pooling!r}")
+    chosen = np.full(num_members, 1 / num_members) if weights is None else np.array(weights, np.float64)
+    if chosen.shape != (num_members,) or not (np.isfinite(chosen) & (chosen > 0)).all():
+        raise UsageError(f"each of the {num_members} members has a weight above 0: got {weights}")
+    chosen.flags.writeable = False
+    return chosen
+
+
 def _log_sum_exp(values: Array, axis: int) -> Array:
     """Log-sum-exp that keeps the axis; -inf, and a gradient of 0, where there is no mass."""
     largest = jax.lax.stop_gradient(values.max(axis, keepdims=True))
     largest = jnp.where(largest == -jnp.inf, 0.0, largest)
     sums = jnp.exp(values - largest).sum(axis, keepdims=True)
     return jnp.where(sums > 0, largest + jnp.log(jnp.where(sums > 0, sums, 1.0)), -jnp.inf)
+
+
+def _columns(states: Sequence[EnsembleByteState]) -> list[list[StatefulByteLM]]:
+    """The first members of all states, the second ones, and so on."""
+    return [list(column) for column in zip(*(state.members for state in states), strict=True)]
 
 
 def _slots(view: Any) -> np.ndarray:

@@ -110,10 +110,14 @@ class StatefulByteLM(LMState, ABC):
 
         return in_own_loop(together())
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the model can read no more bytes; a model without such a limit is never full."""
-        return False
+    @classmethod
+    def are_full(cls, states: Sequence["StatefulByteLM"]) -> list[bool]:
+        """Returns of which states the model can read no more bytes; without such a limit of none.
+
+        Args:
+          states: of this class.
+        """
+        return [False for _ in states]
 
     def prune(self: _State) -> _State:
         """Returns the state without what is too unlikely to be followed; by default the state itself."""

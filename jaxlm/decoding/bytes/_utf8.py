@@ -50,22 +50,3 @@ def utf8_state(text: bytes, state: int = START) -> int:
             following = NEXT_STATES[START, byte]
         state = START if following == INVALID else int(following)
     return state
-
-
-def utf8_mask(states: np.ndarray, bytes_left: np.ndarray) -> np.ndarray:
-    """Returns which bytes keep a text valid, and, last, whether it may end, `Bool[B 257]`.
-
-    Args:
-      states: `Int[B]` as `utf8_state` returns them.
-      bytes_left: `Int[B]` how many bytes may come, at least 1; a character that needs more is not begun.
-
-    Example:
-      >>> import numpy as np
-      >>> from jaxlm.decoding.bytes._utf8 import utf8_mask
-      >>> masks = utf8_mask(np.array([0, 1]), np.array([1, 1]))
-      >>> masks[0, :257].sum(), masks[1, 0x80:0xC0].all(), masks[1, 256]  # ASCII or the end; the second byte
-      (129, True, False)
-    """
-    following = NEXT_STATES[states]
-    fits = (following != INVALID) & (MISSING[following] < bytes_left[:, None])
-    return np.concatenate([fits, (states == START)[:, None]], axis=1)

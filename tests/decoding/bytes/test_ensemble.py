@@ -224,7 +224,7 @@ def test_a_product_that_leaves_no_byte_is_told():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"members": []}, "at least one: got none"),
+        ({"members": []}, "at least one member: got none"),
         ({"members": iter(["gpt2"])}, "got str"),  # an iterator, into which the type hook does not look
         ({"weights": [1.0]}, "each of the 2 members has a weight above 0"),
         ({"weights": [1.0, 0.0]}, "each of the 2 members has a weight above 0"),

@@ -76,7 +76,7 @@ def test_two_methods_are_enough(kind, num_slots):
     assert state.greedy("ab", 100) == state.greedy([97, 98], 3) == b"abcde"
     assert state.greedy(b"", 0) == b"" and state.sample(b"c", 5, rng=jax.random.key(0)) == b"cde"
     assert state.prefill(b"abc").last == ord("c") and state.prune() is state
-    assert not state.is_full and isinstance(state, decoding.LMState)
+    assert kind.are_full([state]) == [False] and isinstance(state, decoding.LMState)
 
 
 @pytest.mark.parametrize("kind", [Counting, AsyncCounting, Waiting])
