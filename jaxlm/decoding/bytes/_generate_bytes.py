@@ -6,9 +6,11 @@ Letters: `B` texts.
 import asyncio
 import functools
 import hashlib
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -164,7 +166,8 @@ class _Writing:
     """A text that is being written by steps of a state."""
 
     def __init__(self, prompt: bytes, state: StatefulByteLM) -> None:
-        self.prompt, self.state = prompt, state
+        self.prompt = prompt
+        self.state: Any = state  # or a coroutine of one
         self.data, self.log_probs = bytearray(), []
         self.utf8 = utf8_state(prompt)
         self.ended_by: EndedBy | None = None
@@ -209,6 +212,7 @@ def _write_with_states(
         if running:
             own = choice._replace(names=choice.names[np.array(running)])
             _add_symbols([writing[index] for index in running], step, config, own)
+            _finish_steps([writing[index] for index in running])
     return [text.result(config.stops) for text in writing]
 
 
@@ -242,6 +246,18 @@ def _add_symbols(
     for text, row, symbol, state in zip(writing, log_probs, chosen, after, strict=False):
         text.utf8 = state
         text.add(symbol, float(row[symbol]), config)
+
+
+def _finish_steps(writing: Sequence[_Writing]) -> None:
+    """Awaits the states whose `<<` is a coroutine function."""
+    awaited = [text for text in writing if inspect.iscoroutine(text.state)]
+
+    async def together() -> list[StatefulByteLM]:
+        return await asyncio.gather(*(text.state for text in awaited))
+
+    if awaited:
+        for text, state in zip(awaited, in_own_loop(together()), strict=True):
+            text.state = state
 
 
 def _draw_names(texts: Sequence[bytes]) -> np.ndarray:

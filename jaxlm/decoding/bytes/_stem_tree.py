@@ -97,8 +97,15 @@ def stem_tree(encoder: CanonicalEncoder, data: bytes, opening: tuple[int, ...]) 
     depths = np.zeros(len(tokens), np.int32)
     for node, parent in enumerate(parents):
         depths[node] = 0 if parent == ROOT else depths[parent] + 1
-    arrays = (np.array(values, np.int32) for values in (tokens, parents))
-    return StemTree(*arrays, depths, np.array(ends, np.int32), np.array(sinces, np.int32), root, anchor)
+    return StemTree(
+        np.array(tokens, np.int32),
+        np.array(parents, np.int32),
+        depths,
+        np.array(ends, np.int32),
+        np.array(sinces, np.int32),
+        root,
+        anchor,
+    )
 
 
 class StemMasses(NamedTuple):

@@ -48,11 +48,10 @@ def byte_model(name="merges", *, window=None, **options):
     first = (
         {} if tokenizer.specials.bos is not None or tokenizer.specials.eos is not None else {"opening": (0,)}
     )
-    # One size of vocabulary for all, so that they share the programs of the model.
-    config = {"max_length": 512, "vocab_size": 512 if name != "merges" else tokenizer.vocab_size} | (
-        {} if window is None else {"window": window, "window_pattern": 1}
-    )
-    return make_byte_model(loaded_model(tokenizer, **config), **first | options)
+    # One size of vocabulary for all kinds, so that they share the programs of the model.
+    vocab_size = tokenizer.vocab_size if name == "merges" else 512
+    loaded = loaded_model(tokenizer, max_length=512, vocab_size=vocab_size, window=window)
+    return make_byte_model(loaded, **first | options)
 
 
 class AskedModel(oracle.SmallLM):
@@ -63,9 +62,9 @@ class AskedModel(oracle.SmallLM):
 
 
 def asked(byte_model):
-    lm = AskedModel(byte_model.token_bytes, byte_model.eos_ids, byte_model.opening_ids)
-    _MODELS[lm] = byte_model
-    return lm
+    number = next((number for number, model in _MODELS.items() if model is byte_model), len(_MODELS))
+    _MODELS[number] = byte_model
+    return AskedModel(byte_model.token_bytes, byte_model.eos_ids, byte_model.opening_ids, seed=number)
 
 
 _MODELS = {}
@@ -73,7 +72,7 @@ _MODELS = {}
 
 @functools.cache
 def _asked(lm, context):
-    byte_model = _MODELS[lm]
+    byte_model = _MODELS[lm.seed]
     tokens = np.zeros((1, 32), np.int32)
     row = (*lm.opening, *context)
     tokens[0, : len(row)] = row

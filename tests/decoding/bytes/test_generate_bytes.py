@@ -103,7 +103,7 @@ def test_the_tree_is_the_default():
 
 
 def test_utf8_is_kept_valid_where_it_is_asked_for():
-    """A model of random weights over bytes: with the option every text decodes, also one cut by its length."""
+    """A model of random weights over bytes: with the option every text decodes, also one that is cut."""
     model = byte_model("bytes")
     prompts = [b"a", "é".encode()[:1], "日".encode()[:2], b"\xff"]
     for limit in (1, 2, 7):
@@ -116,18 +116,19 @@ def test_utf8_is_kept_valid_where_it_is_asked_for():
 
 
 def test_states_of_characters_are_those_of_python():
-    """Every one of all code points is read from start to start; every pair of bytes is judged as Python does."""
+    """Code points of every length and at every border; and every pair of bytes is judged as Python does."""
     for code in [*range(0, 0x800, 7), 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x10FFFF]:
         text, state = chr(code).encode(), START
         for size, byte in enumerate(text, start=1):
             state = int(NEXT_STATES[state, byte])
             assert state >= 0 and MISSING[state] == len(text) - size
+    rests = (b"", b"\x80", b"\x80\x80", b"\x80\x80\x80", b"\xa0\x80", b"\x90\x80\x80")
     for first in range(256):
         for second in range(256):
             state = NEXT_STATES[START, first]
             state = NEXT_STATES[state, second] if state >= 0 else state
             # Followed by what is missing, the pair is text for Python if it is for the table.
-            fits = any(decodes(bytes([first, second]) + rest) for rest in (b"", b"\x80", b"\x80\x80"))
+            fits = any(decodes(bytes([first, second]) + rest) for rest in rests)
             assert fits == (state >= 0)
     assert utf8_state(b"\xff") == START and MISSING[utf8_state(b"a\xe6")] == 2
 
