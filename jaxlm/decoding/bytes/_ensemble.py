@@ -104,6 +104,9 @@ class EnsembleByteState(StatefulByteLM):
 
         Args:
           states: ensembles of any members.
+
+        Raises:
+          UsageError: if a state is of another class, or as the members.
         """
         groups: dict[tuple, list[EnsembleByteState]] = {}
         for state in states:
