@@ -1,0 +1,514 @@
+"""A byte model as a state: the bytes read so far, and the next one, for one step of the model a byte.
+
+Letters: `M` nodes, `K` live stems, `V` vocabulary; `blocks` are those of a pyramid of masses.
+"""
+
+import asyncio
+import functools
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import models, ops
+from jaxlm.decoding.bytes._byte_model import ByteModel
+from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs
+from jaxlm.decoding.bytes._score_bytes import end_log_masses, read_stems, text_bytes
+from jaxlm.decoding.bytes._states import StatefulByteLM, checked_byte
+from jaxlm.decoding.bytes._stem_tree import bounded, log_sum, stem_sums
+from jaxlm.decoding.bytes._trie import (
+    TRIE_ROOT,
+    ByteTrie,
+    mass_pyramid,
+    next_byte_log_masses,
+    node_log_masses,
+)
+from jaxlm.errors import UsageError
+from jaxlm.typing import Array, Bool, Float, Int
+
+# So many bytes that were read without a look at the distribution are read in one pass, fewer step by step.
+READ_TOGETHER = 8
+Node = Any  # a context of `CachedLM.node`
+
+
+class Forecast(NamedTuple):
+    """What the model says behind a stem; the arrays stay on the device.
+
+    Attributes:
+      log_probs: `Float[V]` of the next id.
+      pyramid: `Float[blocks]` of the ids that count.
+      end: the log-prob that the text ends.
+    """
+
+    log_probs: Float[Array, " V"]
+    pyramid: Float[Array, " blocks"]
+    end: float
+
+
+class Stem(NamedTuple):
+    """A stem that the bytes so far may go on from.
+
+    Attributes:
+      node: its context in the cache.
+      log_prob: of the stem, in nats.
+      trie_node: the node of the bytes behind it.
+      forecast: None: the model was not asked yet.
+    """
+
+    node: Node
+    log_prob: float
+    trie_node: int
+    forecast: Forecast | None = None
+
+
+class TreeReading(NamedTuple):
+    """What is known after some bytes.
+
+    Attributes:
+      stems: those that are live.
+      closed: the context of the canonical ids of all bytes, behind which the text may end; None: no ids spell
+        the bytes.
+      known: the log-prob of every stem behind the anchor that was met.
+      anchor: the context from which on a longer text is divided.
+      tail: the bytes behind it.
+      log_prob: of the bytes, in nats, with the tokenizer's prefix.
+      kept: the log of the share that was not lost to `max_stems`.
+      base: the log-prob of the tokenizer's prefix.
+    """
+
+    stems: tuple[Stem, ...]
+    closed: Node | None
+    known: dict[Node, float]
+    anchor: Node
+    tail: bytes
+    log_prob: float
+    kept: float
+    base: float
+
+
+# Asks for the forecasts behind contexts, and is sent them.
+_Asking = Generator[Sequence[Node], list[Forecast], Any]
+
+
+class TreeByteState(StatefulByteLM):
+    """A byte model after some bytes; `state << byte` is another state, and this one does not change.
+
+    `tree_state` makes the first one. The model reads one token a byte, whatever the number of stems; states
+    of a `ByteModel` share keys and values, and coroutines that wait together share calls of the device.
+
+    Attributes:
+      byte_model: the model.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import make_byte_model, tree_state
+      >>> config = models.TransformerConfig(
+      ...     vocab_size=260, width=8, depth=1, num_heads=2, causal=True, max_length=32
+      ... )
+      >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> state = tree_state(make_byte_model(loaded)).prefill(b"to b")
+      >>> longer = state << ord("e")
+      >>> longer.context, len(longer.logp_next()), state.context
+      (b'to be', 257, b'to b')
+    """
+
+    def __init__(
+        self,
+        byte_model: ByteModel,
+        data: bytes,
+        *,
+        before: "TreeByteState | None" = None,
+        has_ended: bool = False,
+    ) -> None:
+        """Makes a state; `tree_state` and `<<` are what users call.
+
+        Args:
+          byte_model: the model.
+          data: the bytes read so far, with the tokenizer's prefix.
+          before: the state without the last byte; None: all bytes are read together.
+          has_ended: whether the text has ended behind the bytes.
+        """
+        self.byte_model = byte_model
+        self._data, self._before, self._has_ended = data, before, has_ended
+        self._reading: TreeReading | None = None
+        self._joint: np.ndarray | None = None
+
+    @property
+    def context(self) -> bytes:
+        """The bytes read so far."""
+        return self._data[len(self.byte_model.prefix) :]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the end of the text was read."""
+        return self._has_ended
+
+    @property
+    def log_prob(self) -> float:
+        """The log-probability of the bytes read so far, as a prefix of texts or as a whole text, in nats."""
+        if self._has_ended and self._before is not None:
+            joint = _run(self._before._next(), self._before)
+            return float(joint[END_OF_TEXT]) - self._before._required().base
+        reading = _run(self._read(), self)
+        return reading.log_prob - reading.base
+
+    @property
+    def dropped(self) -> float:
+        """The share of the mass that was lost because more than `max_stems` stems were live."""
+        return float(-np.expm1(_run(self._read(), self).kept)) + 0.0
+
+    def __repr__(self) -> str:
+        ended = ", has_ended=True" if self._has_ended else ""
+        return f"TreeByteState(context={self.context!r}{ended})"
+
+    def __reduce__(self) -> tuple:
+        return _unpickled, (self.byte_model, self._data, self._has_ended)
+
+    def __lshift__(self, symbol: int) -> "TreeByteState":
+        """Returns the state after one more byte; nothing is computed before it is asked for.
+
+        Args:
+          symbol: the byte, 0 to 255, or 256 for the end of the text.
+
+        Raises:
+          UsageError: if it is no such number, or the text has ended.
+        """
+        if self._has_ended:
+            raise UsageError(f"the text has ended, and nothing follows its end: got {symbol!r}")
+        is_end = isinstance(symbol, (int, np.integer)) and symbol == END_OF_TEXT
+        new = b"" if is_end else bytes([checked_byte(symbol)])
+        return TreeByteState(self.byte_model, self._data + new, before=self, has_ended=is_end)
+
+    def prefill(self, context: bytes | str | Iterable[int]) -> "TreeByteState":
+        """Returns the state after all these bytes, which the model reads in one pass.
+
+        Args:
+          context: bytes; a string stands for its UTF-8.
+
+        Raises:
+          UsageError: if a number is not a byte, no token can write one of the bytes, or the model reads fewer
+            tokens.
+        """
+        state = self._after(context)
+        _run(state._read(), state)
+        return state
+
+    async def prefill_async(self, context: bytes | str | Iterable[int]) -> "TreeByteState":
+        """Returns the state after all these bytes, as `prefill`."""
+        state = self._after(context)
+        await _run_async(state._read(), state)
+        return state
+
+    def logp_next(self) -> ByteLogProbs:
+        """Returns the log-probs of the next byte and of the text's end, in nats, which sum to 1.
+
+        The mass of the bytes is more than that of what may follow: ids that end with the last byte and are
+        not canonical are not followed. So this is the joint probability, renormalised.
+        """
+        return ByteLogProbs(lambda: self._normalised(_run(self._next(), self)), self._logp_next_async)
+
+    async def _logp_next_async(self) -> np.ndarray:
+        return self._normalised(await _run_async(self._next(), self))
+
+    def joint_next(self) -> np.ndarray:
+        """Returns log P of the bytes with each next byte, and with the end, `Float64[257]` in nats.
+
+        The first 256 are what `log_prob` is after that byte, unless that byte changes how earlier bytes are
+        divided.
+        """
+        joint = _run(self._next(), self)
+        return joint - (0.0 if self._has_ended else self._required().base)
+
+    def _after(self, context: bytes | str | Iterable[int]) -> "TreeByteState":
+        new = text_bytes(context)
+        if self._has_ended and new:
+            raise UsageError(f"the text has ended, and nothing follows its end: got {new[:20]!r}")
+        if len(new) < READ_TOGETHER:
+            return functools.reduce(TreeByteState.__lshift__, new, self)
+        return TreeByteState(self.byte_model, self._data + new)
+
+    def _normalised(self, joint: np.ndarray) -> np.ndarray:
+        total = log_sum(joint.tolist())
+        return joint - total if total > -np.inf else joint
+
+    def _required(self) -> TreeReading:
+        if self._reading is None:
+            raise AssertionError("this state was not read yet")
+        return self._reading
+
+    def _read(self) -> _Asking:
+        """Makes the readings of this state and, where they are few, of those before it that have none."""
+        if self._has_ended and self._before is not None:
+            return (yield from self._before._read())
+        states: list[TreeByteState] = [self]
+        while states[-1]._reading is None and states[-1]._before is not None:
+            states.append(states[-1]._before)
+        if states[-1]._reading is None or len(states) > READ_TOGETHER:
+            if self._reading is None:
+                self._reading, self._before = _read_together(self.byte_model, self._data), None
+            return self._reading
+        for before, state in zip(states[:0:-1], states[-2::-1], strict=True):
+            if state._reading is None:
+                state._reading = yield from before._advance(state._data[-1])
+                state._before = None
+        return self._reading
+
+    def _next(self) -> _Asking:
+        """The joint log-probs of each next byte and the end, with the prefix: `Float64[257]`."""
+        if self._joint is not None:
+            return self._joint
+        if self._has_ended:
+            self._joint = np.full(END_OF_TEXT + 1, -np.inf)
+            return self._joint
+        yield from self._read()
+        reading, masses = yield from self._masses()
+        joint = np.full(END_OF_TEXT + 1, -np.inf)
+        for stem, row in zip(reading.stems, masses, strict=True):
+            joint[:END_OF_TEXT] = np.logaddexp(joint[:END_OF_TEXT], stem.log_prob + row)
+            if stem.node is reading.closed and stem.forecast is not None:
+                joint[END_OF_TEXT] = stem.log_prob + stem.forecast.end
+        self._joint = joint
+        return joint
+
+    def _masses(self) -> _Asking:
+        """The reading with the forecasts of its stems, and the masses of each next byte behind each stem."""
+        reading = self._required()
+        missing = [stem.node for stem in reading.stems if stem.forecast is None]
+        if missing:
+            asked = iter((yield missing))
+            stems = tuple(
+                stem._replace(forecast=next(asked)) if stem.forecast is None else stem
+                for stem in reading.stems
+            )
+            self._reading = reading = reading._replace(stems=stems)
+        return reading, _next_masses(self.byte_model, reading.stems)
+
+    def _advance(self, byte: int) -> _Asking:
+        """The reading after one more byte."""
+        byte_model = self.byte_model
+        reading, masses = yield from self._masses()
+        steps, tail = _host_trie(byte_model), reading.tail + bytes([byte])
+        known, stems, terms = dict(reading.known), [], []
+        for stem, row in zip(reading.stems, masses, strict=True):
+            if row[byte] > -np.inf:
+                terms.append((stem.log_prob + float(row[byte]), len(stems)))
+                stems.append(stem._replace(trie_node=steps.child(stem.trie_node, byte)))
+        forecasts = {stem.node: stem.forecast for stem in reading.stems if stem.forecast is not None}
+        ids = byte_model.encoder.encode(tail)
+        node, end, closed, path = reading.anchor, 0, None, [reading.anchor]
+        newest: list[Stem] = []
+        for id in ids or ():
+            parent, node = node, byte_model.lm.node((id,), after=node)
+            end += len(byte_model.token_bytes[id] or b"")
+            path.append(node)
+            if node not in known:
+                if parent not in forecasts:
+                    forecasts[parent] = (yield [parent])[0]
+                known[node] = known[parent] + float(forecasts[parent].log_probs[id])
+                trie_node = steps.descend(tail[end:])
+                if end == len(tail):
+                    newest.append(Stem(node, known[node], TRIE_ROOT))
+                elif trie_node >= 0:
+                    # A longer text is divided in another way: this stem joins at once.
+                    forecasts[node] = (yield [node])[0]
+                    mass = float(_node_mass(byte_model.trie, forecasts[node].pyramid, trie_node))
+                    if mass > -np.inf:
+                        terms.append((known[node] + mass, len(stems)))
+                        stems.append(Stem(node, known[node], trie_node, forecasts[node]))
+            if end == len(tail):
+                closed = node
+        terms, lost = bounded(terms, byte_model.settings.max_stems)
+        count, num_bytes = byte_model.encoder.fixed(tail, ids)
+        if count:
+            known = _behind(path[count], known)
+        return TreeReading(
+            (*(stems[index] for _, index in terms), *newest),
+            closed,
+            known,
+            path[count],
+            tail[num_bytes:],
+            log_sum([term for term, _ in terms]),
+            reading.kept + lost,
+            reading.base,
+        )
+
+
+def tree_state(byte_model: ByteModel, context: bytes | str = b"") -> TreeByteState:
+    """Returns the state after some bytes, before any by default.
+
+    Args:
+      byte_model: from `make_byte_model`.
+      context: bytes that are read first.
+
+    Raises:
+      UsageError: as `TreeByteState.prefill`.
+    """
+    state = TreeByteState(byte_model, byte_model.prefix)
+    return state.prefill(context) if context else state
+
+
+def _unpickled(byte_model: ByteModel, data: bytes, has_ended: bool) -> TreeByteState:
+    state = TreeByteState(byte_model, data)
+    return state << END_OF_TEXT if has_ended else state
+
+
+def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
+    """The reading after some bytes from one pass over their stems."""
+    lm = byte_model.lm
+    if not data:
+        root = lm.node(byte_model.opening_ids)
+        return TreeReading((Stem(root, 0.0, TRIE_ROOT),), root, {root: 0.0}, root, b"", 0.0, 0.0, 0.0)
+    (stems,) = read_stems(byte_model, [data[len(byte_model.prefix) :]])
+    tree = stems.tree
+    sums = stem_sums(tree, stems.masses, stems.columns, len(data), byte_model.settings.max_stems)
+    nodes: list[Node] = []
+    for token, parent in zip(tree.tokens.tolist(), tree.parents.tolist(), strict=True):
+        nodes.append(lm.node((token,), after=nodes[parent] if parent >= 0 else None))
+    steps = _host_trie(byte_model)
+    live = tuple(
+        Stem(nodes[number], float(sums.nodes[number]), steps.descend(data[int(tree.ends[number]) :]))
+        for number in sums.live
+    )
+    known = {node: float(log_prob) for node, log_prob in zip(nodes, sums.nodes, strict=True)}
+    is_whole = (tree.ends == len(data)) & (tree.sinces == len(data))
+    closed = nodes[int(np.flatnonzero(is_whole)[0])] if is_whole.any() else None
+    return TreeReading(
+        live,
+        closed,
+        _behind(nodes[tree.anchor], known),
+        nodes[tree.anchor],
+        data[int(tree.ends[tree.anchor]) :],
+        float(sums.prefixes[-1]),
+        float(sums.kept[-1]),
+        float(sums.prefixes[len(byte_model.prefix)]),
+    )
+
+
+def _behind(anchor: Node, known: dict[Node, float]) -> dict[Node, float]:
+    """The stems at and behind an anchor."""
+    inside = {anchor}
+    # A node comes after its parent in `known`.
+    for node in known:
+        if node.parent in inside:
+            inside.add(node)
+    return {node: log_prob for node, log_prob in known.items() if node in inside}
+
+
+class HostTrie:
+    """Steps of a trie on the host, one at a time."""
+
+    def __init__(self, trie: ByteTrie) -> None:
+        self._starts = np.asarray(trie.edge_starts).tolist()
+        self._bytes = np.asarray(trie.edge_bytes).tobytes()
+        self._children = np.asarray(trie.edge_children)
+
+    def child(self, node: int, byte: int) -> int:
+        """Returns the node after a byte, -1 if there is none."""
+        edge = self._bytes.find(byte, self._starts[node], self._starts[node + 1]) if node >= 0 else -1
+        return int(self._children[edge]) if edge >= 0 else -1
+
+    def descend(self, text: bytes) -> int:
+        """Returns the node of some bytes, -1 if there is none."""
+        node = TRIE_ROOT
+        for byte in text:
+            node = self.child(node, byte)
+            if node < 0:
+                break
+        return node
+
+
+def _host_trie(byte_model: ByteModel) -> HostTrie:
+    return _made_host_trie(byte_model)
+
+
+@functools.lru_cache(maxsize=8)
+def _made_host_trie(byte_model: ByteModel) -> HostTrie:
+    return HostTrie(byte_model.trie)
+
+
+def _run(asking: _Asking, state: TreeByteState) -> Any:
+    """The result of a computation that asks the model."""
+    try:
+        nodes = next(asking)
+        while True:
+            nodes = asking.send(_forecasts(state.byte_model, nodes, None))
+    except StopIteration as ended:
+        return ended.value
+
+
+async def _run_async(asking: _Asking, state: TreeByteState) -> Any:
+    try:
+        nodes = next(asking)
+        while True:
+            _check_depths(state.byte_model, nodes)
+            rows = await asyncio.gather(*(state.byte_model.lm.log_probs_async(node) for node in nodes))
+            nodes = asking.send(_forecasts(state.byte_model, nodes, rows))
+    except StopIteration as ended:
+        return ended.value
+
+
+def _check_depths(byte_model: ByteModel, nodes: Sequence[Node]) -> None:
+    longest, reads = max(node.depth for node in nodes), models.longest_text(byte_model.model.config)
+    if longest > reads:
+        raise UsageError(
+            f"the text has {longest} tokens with the opening and the model reads at most {reads}: shorten it"
+        )
+
+
+def _forecasts(
+    byte_model: ByteModel, nodes: Sequence[Node], rows: Sequence[np.ndarray] | None
+) -> list[Forecast]:
+    """What the model says behind contexts, computed for few numbers of them."""
+    padded = [*nodes, *[nodes[0]] * (ops.bucket(len(nodes)) - len(nodes))]
+    if rows is None:
+        _check_depths(byte_model, nodes)
+        log_probs = byte_model.lm.log_probs_batch(padded)
+    else:
+        log_probs = jnp.asarray(np.stack([*rows, *[rows[0]] * (len(padded) - len(rows))]))
+    allowed = None
+    if byte_model.settings.probability == "canonical":
+        root = byte_model.lm.node(byte_model.opening_ids)
+        lasts = (None if node is root else node.token for node in padded)
+        allowed = jnp.asarray(np.stack([byte_model.can_follow(last) for last in lasts]))
+    eos = jnp.asarray(np.array(byte_model.eos_ids, np.int32))
+    pyramids, ends = _forecast_arrays(byte_model.trie, log_probs, eos, allowed)
+    ends = np.asarray(ends).tolist()
+    return [Forecast(log_probs[row], pyramids[row], ends[row]) for row in range(len(nodes))]
+
+
+@jax.jit
+def _forecast_arrays(
+    trie: ByteTrie, log_probs: Float[Array, "M V"], eos: Int[Array, " E"], allowed: Bool[Array, "M V"] | None
+) -> tuple[Float[Array, "M blocks"], Float[Array, " M"]]:
+    ends = end_log_masses(log_probs, eos)
+    counted = log_probs if allowed is None else jnp.where(allowed, log_probs, -jnp.inf)
+    return mass_pyramid(trie, counted), ends
+
+
+def _next_masses(byte_model: ByteModel, stems: Sequence[Stem]) -> np.ndarray:
+    """The log-mass of each next byte behind each stem, `Float64[K 256]`."""
+    if not stems:
+        return np.zeros((0, 256))
+    pyramids = [stem.forecast.pyramid for stem in stems if stem.forecast is not None]
+    filler = ops.bucket(len(stems)) - len(stems)
+    nodes = np.array([*(stem.trie_node for stem in stems), *[-1] * filler], np.int32)
+    computed = _stacked_next_masses(byte_model.trie, (*pyramids, *[pyramids[0]] * filler), jnp.asarray(nodes))
+    return np.asarray(computed)[: len(stems)].astype(np.float64)
+
+
+@jax.jit
+def _stacked_next_masses(
+    trie: ByteTrie, pyramids: tuple[Float[Array, " blocks"], ...], nodes: Int[Array, " K"]
+) -> Float[Array, "K 256"]:
+    return next_byte_log_masses(trie, jnp.stack(pyramids), nodes)
+
+
+@jax.jit
+def _node_mass(trie: ByteTrie, pyramid: Float[Array, " blocks"], node: Int[Array, ""]) -> Float[Array, ""]:
+    return node_log_masses(trie, pyramid, jnp.asarray(node, jnp.int32))
