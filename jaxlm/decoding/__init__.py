@@ -20,6 +20,7 @@ from jaxlm.decoding._loss_gradients import loss_gradients
 from jaxlm.decoding._next_token_model import NextTokenModel
 from jaxlm.decoding._next_token_output import NextTokenOutput, PerplexityTotal, output_to_dicts
 from jaxlm.decoding._next_tokens import NextToken, NextTokens, next_tokens, stream_next_tokens
+from jaxlm.decoding._request_batcher import RequestBatcher
 from jaxlm.decoding._token_state import TokenState, initial_state, logp_next_batch
 from jaxlm.decoding._tree_cache import (
     CompactTree,
@@ -49,6 +50,7 @@ __all__ = [
     "NextTokenOutput",
     "NextTokens",
     "PerplexityTotal",
+    "RequestBatcher",
     "Sampling",
     "TokenState",
     "TreeCache",

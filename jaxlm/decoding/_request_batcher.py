@@ -4,14 +4,11 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-
-import numpy as np
-
-from jaxlm.decoding._token_tree import Node
+from typing import Any
 
 
 class RequestBatcher:
-    """Collects the requests of coroutines into batches for one function of many contexts, without a timer.
+    """Collects the requests of coroutines into batches for one function of many requests, without a timer.
 
     The first request of an idle batcher waits until its event loop has run the other ready coroutines, so
     that requests made together form one batch. Later requests collect while the device is busy. Every request
@@ -19,28 +16,28 @@ class RequestBatcher:
     the next request of any loop takes the left requests along.
     """
 
-    def __init__(self, log_probs: Callable[[Sequence[Node]], list[np.ndarray]]) -> None:
+    def __init__(self, log_probs: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
         """Makes a batcher.
 
         Args:
-          log_probs: a function of many contexts, `CachedLM.log_probs`.
+          log_probs: a function of many requests with a result for each, such as `CachedLM.log_probs`.
         """
         self._compute = log_probs
         self._lock = threading.Lock()
-        self._waiting: list[tuple[Node, asyncio.Future]] = []
+        self._waiting: list[tuple[Any, asyncio.Future]] = []
         self._is_working = False
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jaxlm-gatherer")
 
-    async def log_probs(self, node: Node) -> np.ndarray:
-        """Returns the function's result for one context.
+    async def log_probs(self, request: Any) -> Any:
+        """Returns the function's result for one request.
 
         Args:
-          node: the context.
+          request: a context, or whatever the function takes many of.
         """
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         with self._lock:
-            self._waiting.append((node, future))
+            self._waiting.append((request, future))
         loop.call_soon(self._start)
         return await future
 
@@ -61,13 +58,13 @@ class RequestBatcher:
     def _drain(self) -> None:
         while requests := self._take():
             try:
-                results = self._compute([node for node, _ in requests])
+                results = self._compute([request for request, _ in requests])
             except BaseException as error:
                 results = [error] * len(requests)
             for (_, future), outcome in zip(requests, results, strict=True):
                 _resolve(future, outcome)
 
-    def _take(self) -> list[tuple[Node, asyncio.Future]]:
+    def _take(self) -> list[tuple[Any, asyncio.Future]]:
         """Removes the waiting requests and returns those still awaited; without any the worker stops."""
         with self._lock:
             taken, self._waiting = self._waiting, []
@@ -80,7 +77,7 @@ def _is_awaited(future: asyncio.Future) -> bool:
     return not (future.cancelled() or future.get_loop().is_closed())
 
 
-def _resolve(future: asyncio.Future, outcome: np.ndarray | BaseException) -> None:
+def _resolve(future: asyncio.Future, outcome: Any) -> None:
     """Sets the future's result or exception in its own event loop, unless the loop or its waiter is gone."""
 
     def deliver() -> None:

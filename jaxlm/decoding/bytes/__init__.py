@@ -1,6 +1,9 @@
 """Language models over bytes, made of causal models over tokens."""
 
+from jaxlm.decoding.bytes._beam_settings import BeamSettings
+from jaxlm.decoding.bytes._beam_state import BeamByteState, BeamCandidate, beam_state
 from jaxlm.decoding.bytes._byte_model import ByteModel, ByteSettings, make_byte_model
+from jaxlm.decoding.bytes._ensemble import EnsembleByteState, ensemble_state, pool_log_probs
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
 from jaxlm.decoding.bytes._score_bytes import ByteScores, score_bytes
 from jaxlm.decoding.bytes._states import StatefulByteLM, StatefulTokenizedLM, sample_dict
@@ -18,15 +21,21 @@ from jaxlm.decoding.bytes._trie import (
 
 __all__ = [
     "END_OF_TEXT",
+    "BeamByteState",
+    "BeamCandidate",
+    "BeamSettings",
     "ByteLogProbs",
     "ByteModel",
     "ByteScores",
     "ByteSettings",
     "ByteTrie",
+    "EnsembleByteState",
     "LazyLogProbs",
     "StatefulByteLM",
     "StatefulTokenizedLM",
     "TreeByteState",
+    "beam_state",
+    "ensemble_state",
     "exact_log_masses",
     "make_byte_model",
     "make_byte_trie",
@@ -34,6 +43,7 @@ __all__ = [
     "next_byte_log_masses",
     "node_log_masses",
     "nodes_of_bytes",
+    "pool_log_probs",
     "sample_dict",
     "score_bytes",
     "step_trie",

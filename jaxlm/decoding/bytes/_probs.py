@@ -1,7 +1,7 @@
 """The distribution of the next byte as a view, which is computed when somebody looks at it."""
 
 from collections.abc import Awaitable, Callable, Generator, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from jaxlm.typing import Float
 NUM_BYTES = 256
 # The symbol that ends a text, in distributions of 257 slots; in those of 258 it is 257.
 END_OF_TEXT = NUM_BYTES
+
+_View = TypeVar("_View", bound="LazyLogProbs")
 
 
 class LazyLogProbs:
@@ -66,7 +68,7 @@ class LazyLogProbs:
         """Returns the likeliest symbol, the first of several."""
         return int(np.argmax(self.log_probs))
 
-    def __await__(self) -> "Generator[Any, None, LazyLogProbs]":
+    def __await__(self: _View) -> Generator[Any, None, _View]:
         if self._values is None:
             if self._compute_async is None:
                 self._set(self.log_probs)

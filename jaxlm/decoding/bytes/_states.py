@@ -4,10 +4,12 @@ A subclass of `StatefulByteLM` defines `<<` and `logp_next`, as plain methods or
 inherits `prefill`, `greedy` and `sample`, each in a form that waits and in one that is awaited.
 """
 
+import asyncio
 import inspect
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import jax
@@ -94,6 +96,24 @@ class StatefulByteLM(LMState, ABC):
     async def logp_next_async(self) -> Any:
         """Returns `logp_next()`, computed; coroutines that wait together may share calls of the device."""
         return await _awaited(self.logp_next())
+
+    @classmethod
+    def logp_next_many(cls, states: Sequence["StatefulByteLM"]) -> list[ByteLogProbs]:
+        """Returns `logp_next` of many states, computed; they may share calls of the device.
+
+        Args:
+          states: of this class.
+        """
+
+        async def together() -> list[ByteLogProbs]:
+            return await asyncio.gather(*(state.logp_next_async() for state in states))
+
+        return in_own_loop(together())
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the model can read no more bytes; a model without such a limit is never full."""
+        return False
 
     def prune(self: _State) -> _State:
         """Returns the state without what is too unlikely to be followed; by default the state itself."""
@@ -297,6 +317,20 @@ class StatefulTokenizedLM(LMState):
 
     def __repr__(self) -> str:
         return f"StatefulTokenizedLM({self._state!r}, n_calls={self.n_calls})"
+
+
+def in_own_loop(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+    """Returns the result of a coroutine, in an event loop of its own, also where one is running already.
+
+    Args:
+      coroutine: it awaits nothing of another loop.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        return worker.submit(asyncio.run, coroutine).result()
 
 
 def as_bytes(context: bytes | str | Iterable[int]) -> bytes:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxlm.errors import UsageError
 from jaxlm.typing import AnyArray, Array, Float, Int, Integer, UInt8
 
+_Where = Callable[..., Any]
 TRIE_ROOT = 0
 NO_NODE = -1
 
@@ -128,7 +129,15 @@ def step_trie(trie: ByteTrie, nodes: Int[Array, "..."], bytes: Integer[Array, ".
     """
     nodes, bytes = jnp.broadcast_arrays(nodes.astype(jnp.int32), bytes.astype(jnp.int32))
     edges = _Edges(trie.edge_starts, trie.edge_bytes, trie.edge_children)
-    return _children(edges, nodes, bytes, jnp.where)
+    owners = jnp.maximum(nodes, 0)
+
+    # A loop, because XLA compiles for minutes where it fuses reads whose places depend on reads.
+    def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        return edges.halved(bytes, *bounds, jnp.where)
+
+    bounds = edges.starts[owners], edges.starts[owners + 1]
+    lows, _ = jax.lax.fori_loop(0, _HALVINGS, halve, bounds)
+    return edges.children_by(nodes, bytes, lows, jnp.where)
 
 
 def nodes_of_bytes(trie: ByteTrie, text: bytes, width: int) -> Int[np.ndarray, "L width"]:
@@ -151,7 +160,7 @@ def nodes_of_bytes(trie: ByteTrie, text: bytes, width: int) -> Int[np.ndarray, "
     for depth in range(width):
         is_inside = begins + depth < len(letters)
         begins, current = begins[is_inside], current[is_inside]
-        current = _children(edges, current, letters[begins + depth], np.where)
+        current = _host_children(edges, current, letters[begins + depth])
         is_node = current >= 0
         begins, current = begins[is_node], current[is_node]
         if not len(begins):
@@ -190,6 +199,8 @@ def mass_pyramid(trie: ByteTrie, log_probs: Float[Array, "*A V"]) -> Float[Array
     sums = jnp.where(has_mass, jnp.exp(jnp.where(has_mass, leaves, _NO_MASS) - largest), 0.0)
     levels = [leaves]
     while sums.shape[-1] > 1:
+        # Without the barrier XLA would compute a level again for each level above it.
+        largest, sums = jax.lax.optimization_barrier((largest, sums))
         left, right = largest[..., ::2], largest[..., 1::2]
         largest = jnp.maximum(left, right)
         sums = sums[..., ::2] * jnp.exp(left - largest) + sums[..., 1::2] * jnp.exp(right - largest)
@@ -255,8 +266,16 @@ def next_byte_log_masses(
       >>> [round(mass, 3) for mass in masses[97:100].tolist()]  # a, b, c
       [0.5, 0.1, 0.0]
     """
-    letters = jnp.arange(256, dtype=jnp.int32).reshape((1,) * nodes.ndim + (256,))
-    return node_log_masses(trie, pyramid, step_trie(trie, nodes[..., None], letters))
+    owners = jnp.maximum(nodes, 0)[..., None]
+    edges = trie.edge_starts[owners] + jnp.arange(256, dtype=jnp.int32).reshape((1,) * nodes.ndim + (256,))
+    is_own = (nodes >= 0)[..., None] & (edges < trie.edge_starts[owners + 1])
+    edges = jnp.minimum(edges, trie.edge_bytes.shape[0] - 1)
+    masses = node_log_masses(trie, pyramid, jnp.where(is_own, trie.edge_children[edges], NO_NODE))
+    slots = jnp.where(is_own, trie.edge_bytes[edges].astype(jnp.int32), 256)
+    rows = jnp.arange(nodes.size, dtype=jnp.int32)[:, None]
+    no_masses = jnp.full((nodes.size, 256), -jnp.inf, masses.dtype)
+    by_byte = no_masses.at[rows, slots.reshape(-1, 256)].set(masses.reshape(-1, 256), mode="drop")
+    return by_byte.reshape(*nodes.shape, 256)
 
 
 def _shared_lengths(letters: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -299,39 +318,45 @@ class _Edges(NamedTuple):
     bytes: AnyArray
     children: AnyArray
 
-
-def _children(edges: _Edges, nodes: AnyArray, bytes: AnyArray, where: Callable[..., Any]) -> Any:
-    """The children of nodes by a byte each, by halving of the intervals of edges; `where` of NumPy or JAX."""
-    last = edges.bytes.shape[0] - 1
-    owners = where(nodes >= 0, nodes, 0)
-    lows, ends = edges.starts[owners], edges.starts[owners + 1]
-    highs = ends
-    for _ in range(_HALVINGS):
+    def halved(self, bytes: AnyArray, lows: AnyArray, highs: AnyArray, where: _Where) -> tuple[Any, Any]:
+        """The halves of intervals of edges in which the first one is that is not below a byte."""
         middles = (lows + highs) // 2
-        letters = edges.bytes[where(middles < last, middles, last)].astype(np.int32)
+        last = len(self.bytes) - 1
+        letters = self.bytes[where(middles < last, middles, last)].astype(np.int32)
         is_below = (lows < highs) & (letters < bytes)
-        lows, highs = where(is_below, middles + 1, lows), where(is_below, highs, middles)
-    nearest = where(lows < last, lows, last)
-    is_child = (nodes >= 0) & (lows < ends) & (edges.bytes[nearest].astype(np.int32) == bytes)
-    return where(is_child, edges.children[nearest], NO_NODE)
+        return where(is_below, middles + 1, lows), where(is_below, highs, middles)
+
+    def children_by(self, nodes: AnyArray, bytes: AnyArray, lows: AnyArray, where: _Where) -> Any:
+        """The children to which the edges lead if they are the nodes' own and of these bytes, else -1."""
+        last = len(self.bytes) - 1
+        edges = where(lows < last, lows, last)
+        is_own = (nodes >= 0) & (lows < self.starts[where(nodes >= 0, nodes, 0) + 1])
+        return where(is_own & (self.bytes[edges].astype(np.int32) == bytes), self.children[edges], NO_NODE)
+
+
+def _host_children(edges: _Edges, nodes: np.ndarray, bytes: np.ndarray) -> np.ndarray:
+    """What `step_trie` returns, in NumPy."""
+    owners = np.maximum(nodes, 0)
+    lows, highs = edges.starts[owners], edges.starts[owners + 1]
+    for _ in range(_HALVINGS):
+        lows, highs = edges.halved(bytes, lows, highs, np.where)
+    return edges.children_by(nodes, bytes, lows, np.where)
 
 
 def _interval_log_masses(pyramid: Array, starts: Array, ends: Array) -> Array:
     """Log-sum-exp over intervals of sorted tokens, of which each is at most two blocks of every size."""
     num_leaves = pyramid.shape[-1] // 2
-    lows, highs = starts + num_leaves, jnp.maximum(starts, ends) + num_leaves
-    blocks = []
-    for _ in range(num_leaves.bit_length()):
-        is_open = lows < highs
-        # Block 0 has no mass: it stands where none is taken.
-        blocks.append(jnp.where(is_open & (lows % 2 == 1), lows, 0))
-        lows = (lows + 1) // 2
-        blocks.append(jnp.where(is_open & (highs % 2 == 1), highs - 1, 0))
-        highs = highs // 2
-    indices = jnp.stack(blocks, axis=-1)
+    sizes = jnp.arange(num_leaves.bit_length(), dtype=jnp.int32).reshape((1,) * starts.ndim + (-1,))
+    # The blocks of 2^size leaves that lie inside the interval; an odd one is left over by the next size.
+    lows = (starts[..., None] + num_leaves + (1 << sizes) - 1) >> sizes
+    highs = (ends[..., None] + num_leaves) >> sizes
+    # Block 0 has no mass: it stands where none is taken.
+    firsts = jnp.where((lows < highs) & (lows % 2 == 1), lows, 0)
+    lasts = jnp.where((lows < highs) & (highs % 2 == 1), highs - 1, 0)
+    blocks = jnp.concatenate([firsts, lasts], axis=-1)
     outer = pyramid.shape[:-1]
-    flat = jnp.take_along_axis(pyramid, indices.reshape(*outer, -1), axis=-1, mode="clip")
-    masses = flat.reshape(indices.shape)
+    masses = jnp.take_along_axis(pyramid, blocks.reshape(*outer, -1), axis=-1, mode="clip")
+    masses = masses.reshape(blocks.shape)
     largest = jax.lax.stop_gradient(jnp.maximum(masses.max(-1), _NO_MASS))
     return _log_of_sums(largest, jnp.exp(masses - largest[..., None]).sum(-1))
 

@@ -101,16 +101,18 @@ def test_nodes_are_the_prefixes_of_the_tokens(token_bytes):
 @given(vocabularies, st.binary(max_size=6) | st.text("ab", max_size=8).map(str.encode))
 def test_pieces_of_a_text_are_found_by_steps_and_on_the_host(token_bytes, text):
     trie, names = byte_models.make_byte_trie(token_bytes), prefixes(token_bytes)
-    nodes = byte_models.nodes_of_bytes(trie, text, 4)
-    for begin in range(len(text)):
-        node = jnp.zeros((), jnp.int32)
-        for size in range(4):
-            piece = text[begin : begin + size + 1]
-            expected = names.index(piece) if len(piece) == size + 1 and piece in names else -1
-            assert nodes[begin, size] == expected
-            if len(piece) == size + 1:
-                node = byte_models.step_trie(trie, node, jnp.asarray(piece[-1], jnp.int32))
-                assert node == expected
+    pieces = byte_models.nodes_of_bytes(trie, text, 4)
+    assert pieces.shape == (len(text), 4)
+    stepped, step = jnp.zeros(8, jnp.int32), jax.jit(byte_models.step_trie)
+    for size in range(4):
+        expected = [
+            names.index(piece) if len(piece) > size and piece in names else -1
+            for piece in (text[begin : begin + size + 1] for begin in range(len(text)))
+        ]
+        assert pieces[:, size].tolist() == expected
+        letters = [*text[size:], *[-1] * 8][:8]  # behind the text there is no byte
+        stepped = step(trie, stepped, jnp.array(letters, jnp.int32))
+        assert stepped.tolist()[: len(text)] == expected
 
 
 @settings(max_examples=12, deadline=None)
