@@ -267,7 +267,7 @@ class TreeByteState(StatefulByteLM):
         if self._has_ended:
             self._joint = np.full(END_OF_TEXT + 1, -np.inf)
             return self._joint
-        if not self._data and not self.byte_model.opening_ids:
+        if not self.context and not self.byte_model.opening_ids:
             raise UsageError(
                 "no byte has been read, and this model has no token that begins texts: write some, or give "
                 "make_byte_model an opening"
@@ -377,7 +377,8 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     sums = stem_sums(tree, stems.masses, stems.columns, len(data), byte_model.settings.max_stems)
     nodes: list[Node] = []
     for token, parent in zip(tree.tokens.tolist(), tree.parents.tolist(), strict=True):
-        nodes.append(lm.node((token,), after=nodes[parent] if parent >= 0 else None))
+        new = () if token < 0 else (token,)  # the empty text, where there is no opening
+        nodes.append(lm.node(new, after=nodes[parent] if parent >= 0 else None))
     steps = _host_trie(byte_model)
     live = tuple(
         Stem(nodes[number], float(sums.nodes[number]), steps.descend(data[int(tree.ends[number]) :]))
