@@ -43,7 +43,8 @@ class ByteModel:
       params: its parameters.
       trie: of the vocabulary's bytes, without the ids that end a text.
       token_bytes: by id, its bytes; None for ids that stand for no text or end it.
-      opening_ids: what the model reads before every text, at least one id.
+      opening_ids: what the model reads before every text. If there are none, nothing tells the first id of a
+        text: each id with bytes counts as equally likely.
       eos_ids: ids of which each ends a text.
       encoder: gives bytes their canonical ids.
       settings: how it computes.
@@ -110,7 +111,13 @@ class ByteModel:
     @functools.cached_property
     def lm(self) -> CachedLM:
         """The cache that all states of this model share."""
-        return CachedLM(self.model, self.params, bos_id=self.opening_ids[-1])
+        return CachedLM(self.model, self.params, bos_id=next(reversed(self.opening_ids), None))
+
+    @functools.cached_property
+    def first_log_probs(self) -> np.ndarray:
+        """The log-probs `Float32[V]` of the first id of a text where no opening tells them."""
+        has_bytes = np.array([bool(data) for data in self.token_bytes])
+        return np.where(has_bytes, -np.log(has_bytes.sum()), -np.inf).astype(np.float32)
 
     @functools.cached_property
     def _followers(self) -> dict[int, np.ndarray]:
@@ -157,13 +164,13 @@ def make_byte_model(
         vocabularies of merged bytes.
       eos_ids: ids of which each ends a text, even those that have bytes; None: the id that ends texts in
         training, or the tokenizer's end-of-sequence token.
-      opening: ids before every text; None: those before a scored text, or the token that begins texts.
+      opening: ids before every text; None: those before a scored text, or the token that begins texts, or
+        none if the tokenizer has no such token.
 
     Raises:
       TypeError: if `loaded` is no `pretrained.Loaded`.
       UnknownBytesError: if the tokenizer's file does not determine the bytes of its ids.
-      UsageError: if it is not one causal LM with a tokenizer, no token begins its texts, or an option is out
-        of range.
+      UsageError: if it is not one causal LM with a tokenizer, or an option is out of range.
 
     Example:
       >>> import jax
@@ -205,11 +212,6 @@ def make_byte_model(
         frame = tokenizers.text_frame(tokenizer, "score", loaded.frame)
         opening = frame.opening or tokenizers.text_frame(tokenizer, "prefix", loaded.frame).opening
     eos_ids, opening = (_checked_ids(ids, vocab_size) for ids in (eos_ids, opening))
-    if not opening:
-        raise UsageError(
-            "this tokenizer has no token that begins texts, so that nothing tells the first byte of a text: "
-            "give the ids that the model reads first as opening"
-        )
     limit = models.longest_text(loaded.config)
     if len(opening) > limit:
         raise UsageError(f"the opening has {len(opening)} ids and the model reads at most {limit}")

@@ -184,6 +184,8 @@ def _read_batch(byte_model: ByteModel, batch: Sequence[tuple[bytes, StemTree]]) 
     piece_nodes = _stacked(pieces, (num_rows, num_slots, width))
     child_ids = _stacked([ids for ids, _ in children], (num_rows, num_slots, most))
     computed = _masses(byte_model, tree, trees, piece_nodes, child_ids, num_nodes)
+    if not byte_model.opening_ids:
+        _set_first(byte_model, computed, piece_nodes[:, 0])
     return [
         StemReading(
             data, of_text, StemMasses(*(array[row, : of_text.num_nodes] for array in computed)), columns
@@ -195,11 +197,13 @@ def _read_batch(byte_model: ByteModel, batch: Sequence[tuple[bytes, StemTree]]) 
 def _read_nodes(byte_model: ByteModel, trees: Sequence[StemTree], num_rows: int, num_slots: int) -> TreeCache:
     """The tree cache of all nodes: node i of a text is in slot i of its row."""
     length = min(num_slots, NODES_AT_ONCE)
-    parents = _stacked([tree.parents for tree in trees], (num_rows, num_slots))
+    # The node of the empty text has no token if there is no opening: it is not read, and is no parent.
+    parents = _stacked([np.where(tree.depths > 0, tree.parents, -1) for tree in trees], (num_rows, num_slots))
     tokens = np.maximum(_stacked([tree.tokens for tree in trees], (num_rows, num_slots)), 0)
     slots = np.full((num_rows, num_slots), num_slots, np.int32)
     for row, of_text in enumerate(trees):
         slots[row, : of_text.num_nodes] = np.arange(of_text.num_nodes)
+        slots[row, : of_text.num_nodes][of_text.depths < 0] = num_slots
     tree = empty_tree(byte_model.model, num_rows, num_slots)
     for start in range(0, max(tree.num_nodes for tree in trees), length):
         part = slice(start, start + length)
@@ -262,6 +266,16 @@ def _masses(
         tiles.append((start - first, computed))
     on_host = [[np.asarray(array)[:, skipped:] for array in computed] for skipped, computed in tiles]
     return tuple(np.concatenate(arrays, axis=1) for arrays in zip(*on_host, strict=True))
+
+
+def _set_first(byte_model: ByteModel, computed: tuple[np.ndarray, ...], piece_nodes: np.ndarray) -> None:
+    """Sets what is said behind the empty text, about which the model was not asked."""
+    pieces, children, ends = computed
+    first = float(byte_model.first_log_probs.max())
+    trie, nodes = byte_model.trie, np.maximum(piece_nodes, 0)
+    starts, stops = np.asarray(trie.starts)[nodes], np.asarray(trie.ends)[nodes]
+    pieces[:, 0] = np.where(piece_nodes >= 0, np.log(stops - starts) + first, -np.inf)
+    children[:, 0], ends[:, 0] = first, -np.inf
 
 
 def _allowed(

@@ -20,10 +20,12 @@ ROOT = -1
 class StemTree(NamedTuple):
     """The stems of all prefixes of a text. A node comes after its parent; the ids of the opening are first.
 
+    Without an opening the first node stands for the empty text; it has no token, and the model reads none.
+
     Attributes:
-      tokens: `Int[N]` the last id of each stem.
+      tokens: `Int[N]` the last id of each stem; -1 for a node without a token.
       parents: `Int[N]` the node of the stem without its last id, -1 for the first node.
-      depths: `Int[N]` how many ids come before the last one.
+      depths: `Int[N]` how many ids come before the last one; -1 for a node without a token.
       ends: `Int[N]` how many bytes of the text a stem spells.
       sinces: `Int[N]` the length of the shortest prefix that has the stem; more than `ends` where the bytes
         behind the stem changed how its own are divided.
@@ -64,7 +66,7 @@ def stem_tree(encoder: CanonicalEncoder, data: bytes, opening: tuple[int, ...]) 
     Args:
       encoder: of the tokenizer.
       data: the bytes of the text, with the tokenizer's prefix in front.
-      opening: ids before the text, at least one.
+      opening: ids before the text.
 
     Example:
       >>> from jaxlm import tokenizers
@@ -75,9 +77,9 @@ def stem_tree(encoder: CanonicalEncoder, data: bytes, opening: tuple[int, ...]) 
       >>> tree.tokens.tolist(), tree.parents.tolist(), tree.ends.tolist()
       ([258, 97, 98], [-1, 0, 1], [0, 1, 2])
     """
-    root = len(opening) - 1
-    tokens, parents = list(opening), list(range(ROOT, root))
-    ends, sinces = [0] * len(opening), [0] * len(opening)
+    tokens = list(opening) or [-1]
+    root = len(tokens) - 1
+    parents, ends, sinces = list(range(ROOT, root)), [0] * len(tokens), [0] * len(tokens)
     nodes: dict[tuple[int, int], int] = {}
     values, anchor = encoder.table.values, root
     for prefix in encoder.prefixes(data):
@@ -96,7 +98,7 @@ def stem_tree(encoder: CanonicalEncoder, data: bytes, opening: tuple[int, ...]) 
         anchor = next_anchor
     depths = np.zeros(len(tokens), np.int32)
     for node, parent in enumerate(parents):
-        depths[node] = 0 if parent == ROOT else depths[parent] + 1
+        depths[node] = depths[parent] + 1 if parent != ROOT else 0 if opening else -1
     return StemTree(
         np.array(tokens, np.int32),
         np.array(parents, np.int32),

@@ -34,15 +34,15 @@ Node = Any  # a context of `CachedLM.node`
 
 
 class Forecast(NamedTuple):
-    """What the model says behind a stem; the arrays stay on the device.
+    """What the model says behind a stem.
 
     Attributes:
-      log_probs: `Float[V]` of the next id.
+      log_probs: `Float[V]` of the next id, on the host.
       pyramid: `Float[blocks]` of the ids that count.
       end: the log-prob that the text ends.
     """
 
-    log_probs: Float[Array, " V"]
+    log_probs: Float[np.ndarray, " V"]
     pyramid: Float[Array, " blocks"]
     end: float
 
@@ -138,6 +138,7 @@ class TreeByteState(StatefulByteLM):
         self._data, self._before, self._has_ended = data, before, has_ended
         self._reading: TreeReading | None = None
         self._joint: np.ndarray | None = None
+        self._rows: np.ndarray | None = None
 
     @property
     def context(self) -> bytes:
@@ -266,6 +267,11 @@ class TreeByteState(StatefulByteLM):
         if self._has_ended:
             self._joint = np.full(END_OF_TEXT + 1, -np.inf)
             return self._joint
+        if not self.context and not self.byte_model.opening_ids:
+            raise UsageError(
+                "no byte has been read, and this model has no token that begins texts: write some, or give "
+                "make_byte_model an opening"
+            )
         yield from self._read()
         reading, masses = yield from self._masses()
         joint = np.full(END_OF_TEXT + 1, -np.inf)
@@ -287,7 +293,9 @@ class TreeByteState(StatefulByteLM):
                 for stem in reading.stems
             )
             self._reading = reading = reading._replace(stems=stems)
-        return reading, _next_masses(self.byte_model, reading.stems)
+        if self._rows is None:
+            self._rows = _next_masses(self.byte_model, reading.stems)
+        return reading, self._rows
 
     def _advance(self, byte: int) -> _Asking:
         """The reading after one more byte."""
@@ -369,7 +377,8 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     sums = stem_sums(tree, stems.masses, stems.columns, len(data), byte_model.settings.max_stems)
     nodes: list[Node] = []
     for token, parent in zip(tree.tokens.tolist(), tree.parents.tolist(), strict=True):
-        nodes.append(lm.node((token,), after=nodes[parent] if parent >= 0 else None))
+        new = () if token < 0 else (token,)  # the empty text, where there is no opening
+        nodes.append(lm.node(new, after=nodes[parent] if parent >= 0 else None))
     steps = _host_trie(byte_model)
     live = tuple(
         Stem(nodes[number], float(sums.nodes[number]), steps.descend(data[int(tree.ends[number]) :]))
@@ -447,7 +456,8 @@ async def _run_async(asking: _Asking, state: TreeByteState) -> Any:
         nodes = next(asking)
         while True:
             _check_depths(state.byte_model, nodes)
-            rows = await asyncio.gather(*(state.byte_model.lm.log_probs_async(node) for node in nodes))
+            lm = state.byte_model.lm
+            rows = await asyncio.gather(*(lm.log_probs_async(node) for node in nodes if node.depth))
             nodes = asking.send(_forecasts(state.byte_model, nodes, rows))
     except StopIteration as ended:
         return ended.value
@@ -465,8 +475,15 @@ def _forecasts(
     byte_model: ByteModel, nodes: Sequence[Node], rows: Sequence[np.ndarray] | None
 ) -> list[Forecast]:
     """What the model says behind contexts, computed for few numbers of them."""
+    others = [node for node in nodes if node.depth]
+    if others and len(others) < len(nodes):
+        # The model is not asked about the empty context.
+        of_others = iter(_forecasts(byte_model, others, rows))
+        return [next(of_others) if node.depth else _forecasts(byte_model, [node], None)[0] for node in nodes]
     padded = [*nodes, *[nodes[0]] * (ops.bucket(len(nodes)) - len(nodes))]
-    if rows is None:
+    if not others:
+        log_probs = jnp.asarray(byte_model.first_log_probs[None])
+    elif rows is None:
         _check_depths(byte_model, nodes)
         log_probs = byte_model.lm.log_probs_batch(padded)
     else:
@@ -478,17 +495,17 @@ def _forecasts(
         allowed = jnp.asarray(np.stack([byte_model.can_follow(last) for last in lasts]))
     eos = jnp.asarray(np.array(byte_model.eos_ids, np.int32))
     pyramids, ends = _forecast_arrays(byte_model.trie, log_probs, eos, allowed)
-    ends = np.asarray(ends).tolist()
-    return [Forecast(log_probs[row], pyramids[row], ends[row]) for row in range(len(nodes))]
+    parts = zip(np.asarray(log_probs), pyramids, np.asarray(ends).tolist(), strict=True)
+    return [Forecast(*part) for part in parts][: len(nodes)]
 
 
 @jax.jit
 def _forecast_arrays(
     trie: ByteTrie, log_probs: Float[Array, "M V"], eos: Int[Array, " E"], allowed: Bool[Array, "M V"] | None
-) -> tuple[Float[Array, "M blocks"], Float[Array, " M"]]:
+) -> tuple[tuple[Float[Array, " blocks"], ...], Float[Array, " M"]]:
     ends = end_log_masses(log_probs, eos)
     counted = log_probs if allowed is None else jnp.where(allowed, log_probs, -jnp.inf)
-    return mass_pyramid(trie, counted), ends
+    return tuple(mass_pyramid(trie, counted)), ends
 
 
 def _next_masses(byte_model: ByteModel, stems: Sequence[Stem]) -> np.ndarray:

@@ -45,13 +45,10 @@ def _model(config):
 def byte_model(name="merges", *, window=None, **options):
     """The byte model of a kind of tokenizer, see `byte_kinds`."""
     tokenizer = merges_tokenizer() if name == "merges" else kind(name)[0]
-    first = (
-        {} if tokenizer.specials.bos is not None or tokenizer.specials.eos is not None else {"opening": (0,)}
-    )
     # One size of vocabulary for all kinds, so that they share the programs of the model.
     vocab_size = tokenizer.vocab_size if name == "merges" else 512
     loaded = loaded_model(tokenizer, max_length=512, vocab_size=vocab_size, window=window)
-    return make_byte_model(loaded, **first | options)
+    return make_byte_model(loaded, **options)
 
 
 class AskedModel(oracle.SmallLM):
@@ -75,6 +72,8 @@ def _asked(lm, context):
     byte_model = _MODELS[lm.seed]
     tokens = np.zeros((1, 32), np.int32)
     row = (*lm.opening, *context)
+    if not row:
+        return byte_model.first_log_probs.astype(np.float64)
     tokens[0, : len(row)] = row
     logits = np.asarray(_logits(byte_model.model, byte_model.params, tokens), np.float64)[0, len(row) - 1]
     return logits - np.logaddexp.reduce(logits)

@@ -61,9 +61,12 @@ def test_unknown_bytes_are_refused_with_the_reason():
     assert said.startswith("the bytes of this tokenizer's tokens are not known: ")
 
 
-def test_a_model_that_begins_no_text_is_refused():
-    loaded = loaded_model(kind("words")[0])
-    assert "no token that begins texts" in refused(make_byte_model, loaded)
+def test_an_empty_text_is_refused_where_no_token_begins_texts():
+    made = make_byte_model(loaded_model(kind("words")[0]))
+    assert made.opening_ids == ()
+    state = tree_state(made)
+    assert "no token that begins texts" in refused(state.joint_next)
+    assert "no token that begins texts" in refused(lambda: state.logp_next().log_probs)
 
 
 @pytest.mark.parametrize(

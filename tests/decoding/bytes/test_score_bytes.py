@@ -27,7 +27,9 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("options", [{}, {"eos_ids": (2, 7)}, {"opening": (2, 7)}, {"eos_ids": ()}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"eos_ids": (2, 7)}, {"opening": (2, 7)}, {"eos_ids": ()}, {"opening": ()}], ids=str
+)
 def test_stems_are_enumerated(options):
     model = byte_model(**options)
     lm = asked(model)
