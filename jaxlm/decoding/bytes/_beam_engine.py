@@ -33,6 +33,10 @@ from jaxlm.typing import Array, Bool, Float, Int
 _POOL_BYTES, _MOST_CONTEXTS = 128 << 20, 1024
 # So many distributions over tokens are held at a time.
 _CONTEXTS_AT_ONCE = 64
+NO_OPENING = (
+    "this model has no token that begins texts, and a beam has no first byte without one: "
+    "give opening ids to make_byte_model"
+)
 
 
 class BeamStep(NamedTuple):
@@ -86,10 +90,7 @@ class BeamEngine:
           UsageError: if there is no token before a text.
         """
         if not opening_ids:
-            raise UsageError(
-                "this model has no token that begins texts, so that no first byte follows from it: "
-                "give opening ids"
-            )
+            raise UsageError(NO_OPENING)
         self.lm, self.trie, self.settings = lm, trie, settings
         self.opening_ids = tuple(opening_ids)
         self.eos_ids = jnp.asarray(tuple(eos_ids), jnp.int32)

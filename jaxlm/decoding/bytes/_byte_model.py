@@ -181,7 +181,7 @@ def make_byte_model(
       >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
       >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
-      >>> byte_model = make_byte_model(loaded)
+      >>> byte_model = make_byte_model(loaded, opening=(258,), eos_ids=(257,))
       >>> byte_model.encode(b"hi"), byte_model.opening_ids, byte_model.eos_ids
       ((104, 105), (258,), (257,))
     """

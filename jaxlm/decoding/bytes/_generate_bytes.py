@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxlm import ops
 from jaxlm.decoding import Sampling
+from jaxlm.decoding.bytes._beam_engine import NO_OPENING
 from jaxlm.decoding.bytes._beam_settings import BeamSettings
 from jaxlm.decoding.bytes._beam_state import beam_state
 from jaxlm.decoding.bytes._beam_texts import (
@@ -135,6 +136,8 @@ def generate_bytes(
     ensemble = model if isinstance(model, ByteEnsemble) else ByteEnsemble([model])
     if config.beam is None:
         return _write_with_states(_first_state(model, tree_state), texts, config, choice)
+    if not all(member.opening_ids for member in ensemble.members):
+        raise UsageError(NO_OPENING)
     results = write_with_beams(
         [BeamMember(member, config.beam) for member in ensemble.members],
         texts,

@@ -28,7 +28,7 @@ from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
 # Nodes that the model reads in one call, slots of a batch, and log-probs of a tile of nodes by platform.
-NODES_AT_ONCE, SLOTS_AT_ONCE = 512, 8192
+NODES_OF_A_CALL, SLOTS_AT_ONCE = 512, 8192
 LOG_PROBS_AT_ONCE = {"cpu": 1 << 21, "gpu": 1 << 25, "tpu": 1 << 25}
 
 
@@ -169,7 +169,7 @@ def _batches(sizes: Sequence[int]) -> Iterator[list[int]]:
 def _num_slots(num_nodes: int) -> int:
     """Slots for some nodes: few sizes, and whole calls of the model."""
     slots = ops.fine_bucket(num_nodes)
-    return slots if slots <= NODES_AT_ONCE else -(-slots // NODES_AT_ONCE) * NODES_AT_ONCE
+    return slots if slots <= NODES_OF_A_CALL else -(-slots // NODES_OF_A_CALL) * NODES_OF_A_CALL
 
 
 def _read_batch(byte_model: ByteModel, batch: Sequence[tuple[bytes, StemTree]]) -> list[StemReading]:
@@ -196,7 +196,7 @@ def _read_batch(byte_model: ByteModel, batch: Sequence[tuple[bytes, StemTree]]) 
 
 def _read_nodes(byte_model: ByteModel, trees: Sequence[StemTree], num_rows: int, num_slots: int) -> TreeCache:
     """The tree cache of all nodes: node i of a text is in slot i of its row."""
-    length = min(num_slots, NODES_AT_ONCE)
+    length = min(num_slots, NODES_OF_A_CALL)
     # The node of the empty text has no token if there is no opening: it is not read, and is no parent.
     parents = _stacked([np.where(tree.depths > 0, tree.parents, -1) for tree in trees], (num_rows, num_slots))
     tokens = np.maximum(_stacked([tree.tokens for tree in trees], (num_rows, num_slots)), 0)

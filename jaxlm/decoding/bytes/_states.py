@@ -78,7 +78,11 @@ class StatefulByteLM(LMState, ABC):
 
     @property
     def context(self) -> bytes:
-        """The bytes read so far, of models that store them."""
+        """The bytes read so far, of models that store them.
+
+        Raises:
+          AttributeError: if the state does not store them.
+        """
         raise AttributeError(f"a state of {type(self).__name__} does not store the bytes that it has read")
 
     @abstractmethod
@@ -189,7 +193,14 @@ class StatefulByteLM(LMState, ABC):
         *,
         rng: jax.Array | None = None,
     ) -> bytes:
-        """Returns what `sample` returns; coroutines that wait together may share calls of the device."""
+        """Returns what `sample` returns; coroutines that wait together may share calls of the device.
+
+        Args:
+          context: the bytes before the text, or a str for its UTF-8 bytes.
+          steps: the number of bytes to draw at most.
+          draw: chooses a symbol of a dict from symbols to probabilities.
+          rng: the key that `sample_dict` draws with.
+        """
         context, steps = as_bytes(context), _checked_steps(steps)
         choose = _chooser(draw, rng)
         return await _run_async(_write(await self.prefill_async(context), context, steps, choose))

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxlm.decoding.bytes._canonical import CanonicalEncoder
 
-ROOT = -1
+NO_PARENT = -1
 
 
 class StemTree(NamedTuple):
@@ -51,11 +51,11 @@ class StemTree(NamedTuple):
         counts = np.zeros(self.num_nodes, np.int32)
         columns = np.zeros(self.num_nodes, np.int32)
         for node, parent in enumerate(self.parents.tolist()):
-            if parent != ROOT:
+            if parent != NO_PARENT:
                 columns[node] = counts[parent]
                 counts[parent] += 1
         ids = np.full((self.num_nodes, max(1, int(counts.max(initial=0)))), -1, np.int32)
-        is_child = self.parents != ROOT
+        is_child = self.parents != NO_PARENT
         ids[self.parents[is_child], columns[is_child]] = self.tokens[is_child]
         return ids, columns
 
@@ -79,7 +79,7 @@ def stem_tree(encoder: CanonicalEncoder, data: bytes, opening: tuple[int, ...]) 
     """
     tokens = list(opening) or [-1]
     root = len(tokens) - 1
-    parents, ends, sinces = list(range(ROOT, root)), [0] * len(tokens), [0] * len(tokens)
+    parents, ends, sinces = list(range(NO_PARENT, root)), [0] * len(tokens), [0] * len(tokens)
     nodes: dict[tuple[int, int], int] = {}
     values, anchor = encoder.table.values, root
     for prefix in encoder.prefixes(data):
@@ -98,7 +98,7 @@ def stem_tree(encoder: CanonicalEncoder, data: bytes, opening: tuple[int, ...]) 
         anchor = next_anchor
     depths = np.zeros(len(tokens), np.int32)
     for node, parent in enumerate(parents):
-        depths[node] = depths[parent] + 1 if parent != ROOT else 0 if opening else -1
+        depths[node] = depths[parent] + 1 if parent != NO_PARENT else 0 if opening else -1
     return StemTree(
         np.array(tokens, np.int32),
         np.array(parents, np.int32),

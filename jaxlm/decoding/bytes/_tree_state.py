@@ -30,7 +30,7 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 # So many bytes that were read without a look at the distribution are read in one pass, fewer step by step.
 READ_TOGETHER = 8
-Node = Any  # a context of `CachedLM.node`
+LMNode = Any  # a context of `CachedLM.node`
 
 
 class Forecast(NamedTuple):
@@ -57,7 +57,7 @@ class Stem(NamedTuple):
       forecast: None: the model was not asked yet.
     """
 
-    node: Node
+    node: LMNode
     log_prob: float
     trie_node: int
     forecast: Forecast | None = None
@@ -79,9 +79,9 @@ class TreeReading(NamedTuple):
     """
 
     stems: tuple[Stem, ...]
-    closed: Node | None
-    known: dict[Node, float]
-    anchor: Node
+    closed: LMNode | None
+    known: dict[LMNode, float]
+    anchor: LMNode
     tail: bytes
     log_prob: float
     kept: float
@@ -89,7 +89,7 @@ class TreeReading(NamedTuple):
 
 
 # Asks for the forecasts behind contexts, and is sent them.
-_Asking = Generator[Sequence[Node], list[Forecast], Any]
+_Asking = Generator[Sequence[LMNode], list[Forecast], Any]
 
 
 class TreeByteState(StatefulByteLM):
@@ -375,7 +375,7 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     (stems,) = read_stems(byte_model, [data[len(byte_model.prefix) :]])
     tree = stems.tree
     sums = stem_sums(tree, stems.masses, stems.columns, len(data), byte_model.settings.max_stems)
-    nodes: list[Node] = []
+    nodes: list[LMNode] = []
     for token, parent in zip(tree.tokens.tolist(), tree.parents.tolist(), strict=True):
         new = () if token < 0 else (token,)  # the empty text, where there is no opening
         nodes.append(lm.node(new, after=nodes[parent] if parent >= 0 else None))
@@ -399,7 +399,7 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     )
 
 
-def _behind(anchor: Node, known: dict[Node, float]) -> dict[Node, float]:
+def _behind(anchor: LMNode, known: dict[LMNode, float]) -> dict[LMNode, float]:
     """The stems at and behind an anchor."""
     inside = {anchor}
     # A node comes after its parent in `known`.
@@ -463,7 +463,7 @@ async def _run_async(asking: _Asking, state: TreeByteState) -> Any:
         return ended.value
 
 
-def _check_depths(byte_model: ByteModel, nodes: Sequence[Node]) -> None:
+def _check_depths(byte_model: ByteModel, nodes: Sequence[LMNode]) -> None:
     longest, reads = max(node.depth for node in nodes), models.longest_text(byte_model.model.config)
     if longest > reads:
         raise UsageError(
@@ -472,7 +472,7 @@ def _check_depths(byte_model: ByteModel, nodes: Sequence[Node]) -> None:
 
 
 def _forecasts(
-    byte_model: ByteModel, nodes: Sequence[Node], rows: Sequence[np.ndarray] | None
+    byte_model: ByteModel, nodes: Sequence[LMNode], rows: Sequence[np.ndarray] | None
 ) -> list[Forecast]:
     """What the model says behind contexts, computed for few numbers of them."""
     others = [node for node in nodes if node.depth]

@@ -231,7 +231,7 @@ def test_a_product_that_leaves_no_byte_is_told():
         ({"weights": [1.0, float("nan")]}, "each of the 2 members has a weight above 0"),
         ({"pooling": "mean"}, "a mixture or a product: got 'mean'"),
     ],
-    ids=repr,
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_bad_ensembles_are_refused(changes, message):
     with pytest.raises(UsageError, match=message):

@@ -61,7 +61,7 @@ def test_a_model_with_itself_writes_what_it_writes_alone(pooling):
 
 
 def test_members_differ_in_what_they_put_in_front_of_a_text():
-    spaced, plain = small_models.byte_model("Llama"), small_models.byte_model("bytes")
+    spaced, plain = small_models.byte_model("Llama"), small_models.byte_model("bytes", opening=(258,))
     assert spaced.prefix == b" " and not plain.prefix
     together = byte_models.ByteEnsemble([spaced, plain], [0.9, 0.1])
     first = together.state(functools.partial(byte_models.beam_state, settings=BEAM))

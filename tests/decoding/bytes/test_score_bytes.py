@@ -117,7 +117,7 @@ def test_a_batch_is_each_text_alone(name, monkeypatch):
     texts = [TEXT, "", "the", TEXT[:40] * 2, b"\xe6\xbc", "a"]
     together = score_bytes(model, texts)
     monkeypatch.setattr(_score_bytes, "SLOTS_AT_ONCE", 1)
-    monkeypatch.setattr(_score_bytes, "NODES_AT_ONCE", 64)
+    monkeypatch.setattr(_score_bytes, "NODES_OF_A_CALL", 64)
     monkeypatch.setattr(_score_bytes, "LOG_PROBS_AT_ONCE", {"cpu": 1 << 13})
     alone = [score_bytes(model, [text])[0] for text in texts]
     for one, other in zip(together, alone, strict=True):
