@@ -1,6 +1,6 @@
 """What the README shows in Python runs as it stands, and what its table promises exists."""
 
-import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -50,10 +50,7 @@ def test_there_are_seven_examples():
 
 @pytest.mark.parametrize(("symbol", "tests"), ROWS)
 def test_the_coming_from_table_points_at_what_exists(symbol, tests):
-    _, room, *names = symbol.split("(")[0].split(".")
-    value = importlib.import_module(f"jaxlm.{room}")
-    for name in names:
-        value = getattr(value, name)
+    assert pkgutil.resolve_name(symbol.split("(")[0]) is not None
     paths = re.findall(r"`([^`]+)`", tests)
     assert paths
     for path in paths:
