@@ -8,7 +8,8 @@ from jaxlm.decoding.bytes._ensemble import ByteEnsemble, EnsembleByteState, ense
 from jaxlm.decoding.bytes._generate_bytes import ByteGenerationConfig, generate_bytes
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
 from jaxlm.decoding.bytes._score_bytes import ByteScores, score_bytes
-from jaxlm.decoding.bytes._states import StatefulByteLM, StatefulTokenizedLM, sample_dict
+from jaxlm.decoding.bytes._states import StatefulByteLM, sample_dict
+from jaxlm.decoding.bytes._tokenized_lm import StatefulTokenizedLM
 from jaxlm.decoding.bytes._tree_state import TreeByteState, tree_state
 from jaxlm.decoding.bytes._trie import (
     ByteTrie,

@@ -8,59 +8,30 @@ import functools
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import models, ops
 from jaxlm.decoding.bytes._byte_model import ByteModel
+from jaxlm.decoding.bytes._forecasts import (
+    Forecast,
+    LMNode,
+    Stem,
+    check_depths,
+    forecasts,
+    next_masses,
+    node_mass,
+)
+from jaxlm.decoding.bytes._host_trie import host_trie
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs
-from jaxlm.decoding.bytes._score_bytes import end_log_masses, read_stems, text_bytes
+from jaxlm.decoding.bytes._score_bytes import read_stems, text_bytes
 from jaxlm.decoding.bytes._states import StatefulByteLM, checked_byte
 from jaxlm.decoding.bytes._stem_tree import bounded, log_sum, stem_sums
 from jaxlm.decoding.bytes._trie import (
     TRIE_ROOT,
-    ByteTrie,
-    mass_pyramid,
-    next_byte_log_masses,
-    node_log_masses,
 )
 from jaxlm.errors import UsageError
-from jaxlm.typing import Array, Bool, Float, Int
 
 # So many bytes that were read without a look at the distribution are read in one pass, fewer step by step.
 READ_TOGETHER = 8
-LMNode = Any  # a context of `CachedLM.node`
-
-
-class Forecast(NamedTuple):
-    """What the model says behind a stem.
-
-    Attributes:
-      log_probs: `Float[V]` of the next id, on the host.
-      pyramid: `Float[blocks]` of the ids that count.
-      end: the log-prob that the text ends.
-    """
-
-    log_probs: Float[np.ndarray, " V"]
-    pyramid: Float[Array, " blocks"]
-    end: float
-
-
-class Stem(NamedTuple):
-    """A stem that the bytes so far may go on from.
-
-    Attributes:
-      node: its context in the cache.
-      log_prob: of the stem, in nats.
-      trie_node: the node of the bytes behind it.
-      forecast: None: the model was not asked yet.
-    """
-
-    node: LMNode
-    log_prob: float
-    trie_node: int
-    forecast: Forecast | None = None
 
 
 class TreeReading(NamedTuple):
@@ -294,14 +265,14 @@ class TreeByteState(StatefulByteLM):
             )
             self._reading = reading = reading._replace(stems=stems)
         if self._rows is None:
-            self._rows = _next_masses(self.byte_model, reading.stems)
+            self._rows = next_masses(self.byte_model, reading.stems)
         return reading, self._rows
 
     def _advance(self, byte: int) -> _Asking:
         """The reading after one more byte."""
         byte_model = self.byte_model
         reading, masses = yield from self._masses()
-        steps, tail = _host_trie(byte_model), reading.tail + bytes([byte])
+        steps, tail = host_trie(byte_model), reading.tail + bytes([byte])
         known, stems, terms = dict(reading.known), [], []
         for stem, row in zip(reading.stems, masses, strict=True):
             if row[byte] > -np.inf:
@@ -325,7 +296,7 @@ class TreeByteState(StatefulByteLM):
                 elif trie_node >= 0:
                     # A longer text is divided in another way: this stem joins at once.
                     forecasts[node] = (yield [node])[0]
-                    mass = float(_node_mass(byte_model.trie, forecasts[node].pyramid, trie_node))
+                    mass = float(node_mass(byte_model.trie, forecasts[node].pyramid, trie_node))
                     if mass > -np.inf:
                         terms.append((known[node] + mass, len(stems)))
                         stems.append(Stem(node, known[node], trie_node, forecasts[node]))
@@ -379,7 +350,7 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     for token, parent in zip(tree.tokens.tolist(), tree.parents.tolist(), strict=True):
         new = () if token < 0 else (token,)  # the empty text, where there is no opening
         nodes.append(lm.node(new, after=nodes[parent] if parent >= 0 else None))
-    steps = _host_trie(byte_model)
+    steps = host_trie(byte_model)
     live = tuple(
         Stem(nodes[number], float(sums.nodes[number]), steps.descend(data[int(tree.ends[number]) :]))
         for number in sums.live
@@ -409,44 +380,12 @@ def _behind(anchor: LMNode, known: dict[LMNode, float]) -> dict[LMNode, float]:
     return {node: log_prob for node, log_prob in known.items() if node in inside}
 
 
-class HostTrie:
-    """Steps of a trie on the host, one at a time."""
-
-    def __init__(self, trie: ByteTrie) -> None:
-        self._starts = np.asarray(trie.edge_starts).tolist()
-        self._bytes = np.asarray(trie.edge_bytes).tobytes()
-        self._children = np.asarray(trie.edge_children)
-
-    def child(self, node: int, byte: int) -> int:
-        """Returns the node after a byte, -1 if there is none."""
-        edge = self._bytes.find(byte, self._starts[node], self._starts[node + 1]) if node >= 0 else -1
-        return int(self._children[edge]) if edge >= 0 else -1
-
-    def descend(self, text: bytes) -> int:
-        """Returns the node of some bytes, -1 if there is none."""
-        node = TRIE_ROOT
-        for byte in text:
-            node = self.child(node, byte)
-            if node < 0:
-                break
-        return node
-
-
-def _host_trie(byte_model: ByteModel) -> HostTrie:
-    return _made_host_trie(byte_model)
-
-
-@functools.lru_cache(maxsize=8)
-def _made_host_trie(byte_model: ByteModel) -> HostTrie:
-    return HostTrie(byte_model.trie)
-
-
 def _run(asking: _Asking, state: TreeByteState) -> Any:
     """The result of a computation that asks the model."""
     try:
         nodes = next(asking)
         while True:
-            nodes = asking.send(_forecasts(state.byte_model, nodes, None))
+            nodes = asking.send(forecasts(state.byte_model, nodes, None))
     except StopIteration as ended:
         return ended.value
 
@@ -455,77 +394,9 @@ async def _run_async(asking: _Asking, state: TreeByteState) -> Any:
     try:
         nodes = next(asking)
         while True:
-            _check_depths(state.byte_model, nodes)
+            check_depths(state.byte_model, nodes)
             lm = state.byte_model.lm
             rows = await asyncio.gather(*(lm.log_probs_async(node) for node in nodes if node.depth))
-            nodes = asking.send(_forecasts(state.byte_model, nodes, rows))
+            nodes = asking.send(forecasts(state.byte_model, nodes, rows))
     except StopIteration as ended:
         return ended.value
-
-
-def _check_depths(byte_model: ByteModel, nodes: Sequence[LMNode]) -> None:
-    longest, reads = max(node.depth for node in nodes), models.longest_text(byte_model.model.config)
-    if longest > reads:
-        raise UsageError(
-            f"the text has {longest} tokens with the opening and the model reads at most {reads}: shorten it"
-        )
-
-
-def _forecasts(
-    byte_model: ByteModel, nodes: Sequence[LMNode], rows: Sequence[np.ndarray] | None
-) -> list[Forecast]:
-    """What the model says behind contexts, computed for few numbers of them."""
-    others = [node for node in nodes if node.depth]
-    if others and len(others) < len(nodes):
-        # The model is not asked about the empty context.
-        of_others = iter(_forecasts(byte_model, others, rows))
-        return [next(of_others) if node.depth else _forecasts(byte_model, [node], None)[0] for node in nodes]
-    padded = [*nodes, *[nodes[0]] * (ops.bucket(len(nodes)) - len(nodes))]
-    if not others:
-        log_probs = jnp.asarray(byte_model.first_log_probs[None])
-    elif rows is None:
-        _check_depths(byte_model, nodes)
-        log_probs = byte_model.lm.log_probs_batch(padded)
-    else:
-        log_probs = jnp.asarray(np.stack([*rows, *[rows[0]] * (len(padded) - len(rows))]))
-    allowed = None
-    if byte_model.settings.probability == "canonical":
-        root = byte_model.lm.node(byte_model.opening_ids)
-        lasts = (None if node is root else node.token for node in padded)
-        allowed = jnp.asarray(np.stack([byte_model.can_follow(last) for last in lasts]))
-    eos = jnp.asarray(np.array(byte_model.eos_ids, np.int32))
-    pyramids, ends = _forecast_arrays(byte_model.trie, log_probs, eos, allowed)
-    parts = zip(np.asarray(log_probs), pyramids, np.asarray(ends).tolist(), strict=True)
-    return [Forecast(*part) for part in parts][: len(nodes)]
-
-
-@jax.jit
-def _forecast_arrays(
-    trie: ByteTrie, log_probs: Float[Array, "M V"], eos: Int[Array, " E"], allowed: Bool[Array, "M V"] | None
-) -> tuple[tuple[Float[Array, " blocks"], ...], Float[Array, " M"]]:
-    ends = end_log_masses(log_probs, eos)
-    counted = log_probs if allowed is None else jnp.where(allowed, log_probs, -jnp.inf)
-    return tuple(mass_pyramid(trie, counted)), ends
-
-
-def _next_masses(byte_model: ByteModel, stems: Sequence[Stem]) -> np.ndarray:
-    """The log-mass of each next byte behind each stem, `Float64[K 256]`."""
-    if not stems:
-        return np.zeros((0, 256))
-    pyramids = [stem.forecast.pyramid for stem in stems if stem.forecast is not None]
-    filler = ops.bucket(len(stems)) - len(stems)
-    nodes = np.array([*(stem.trie_node for stem in stems), *[-1] * filler], np.int32)
-    computed = _stacked_next_masses(byte_model.trie, (*pyramids, *[pyramids[0]] * filler), jnp.asarray(nodes))
-    return np.asarray(computed)[: len(stems)].astype(np.float64)
-
-
-@jax.jit
-def _stacked_next_masses(
-    trie: ByteTrie, pyramids: tuple[Float[Array, " blocks"], ...], nodes: Int[Array, " K"]
-) -> Float[Array, "K 256"]:
-    return next_byte_log_masses(trie, jnp.stack(pyramids), nodes)
-
-
-@jax.jit
-def _node_mass(trie: ByteTrie, pyramid: Float[Array, " blocks"], node: Int[Array, ""]) -> Float[Array, ""]:
-    return node_log_masses(trie, pyramid, jnp.asarray(node, jnp.int32))
