@@ -62,6 +62,8 @@ class TrainDisplay:
                 self._advance(event)
             case training.Evaluated(split="validation"):
                 self.line(_evaluated(event))
+            case training.Sampled():
+                self.line(f"  it writes: {_shortened(event.text)}")
             case training.Noted():
                 self.line(f"  {' '.join(event.message.split())}")
             case training.Warned():
@@ -113,6 +115,13 @@ class TrainDisplay:
                 left = (now - self._began) / (event.step - self._first) * (event.steps - event.step)
                 line += f"  {speed} tokens/s  {duration(left)} left"
             self.line(line)
+
+
+def _shortened(text: str) -> str:
+    """Returns the beginning of a text on one line of the narrowest terminal, line breaks as `\\n`."""
+    words = text.replace("\n", "\\n")
+    most = LINE_WIDTH - len("  it writes: ")
+    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def _evaluated(event: training.Evaluated) -> str:

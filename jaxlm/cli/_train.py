@@ -10,6 +10,7 @@ from pathlib import Path
 from jaxlm import io, training
 from jaxlm.cli._failures import FAILED, RERUN_HINT, say
 from jaxlm.cli._progress import TrainDisplay
+from jaxlm.cli._samples import can_write, write_sample
 from jaxlm.cli._signals import defers_signals, describe_command, exit_if_signalled, register_cleanup
 from jaxlm.cli._train_report import report
 from jaxlm.cli._train_request import PROGRAM, Request, read_request
@@ -48,7 +49,13 @@ def _trained(request: Request) -> tuple[int, training.Event | None]:
     first, event = 0, None
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(TrainDisplay())
-        for event in training.train(request.experiment, request.folder, resume=request.resume):
+        events = training.train(
+            request.experiment,
+            request.folder,
+            resume=request.resume,
+            write_sample=write_sample if request.samples and can_write(request.experiment) else None,
+        )
+        for event in events:
             match event:
                 case training.Started():
                     first = event.step

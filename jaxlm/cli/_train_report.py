@@ -111,6 +111,11 @@ def _commands(
         short = [text for text in texts if len(text) <= LONGEST_EXAMPLE]
         text = shlex.quote(short[0]) if short else f'"... {mask_token(tokenizer)} ..."'
         commands.insert(0, f"fill {name} {text}")
+    if loaded.kind.causal and loaded.kind.next_token:
+        corpus = " ".join(map(shlex.quote, experiment.data.paths[:1])) or "texts.txt"
+        commands.insert(0, f"score {name} {corpus} --out scores")
+        begun = "" if experiment.ends else ' "..."'
+        commands.insert(0, f"generate {name}{begun} --temperature 0.8")
     if loaded.kind.encoder:
         sentinel = tokenizer.token(tokenizers.sentinel_ids(tokenizer)[0])
         commands.insert(0, f'generate {name} "... {sentinel} ..."')

@@ -26,7 +26,8 @@ from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._runs import run_folder
 
-PROGRAM, INIT, PRESET, DROPOUT = "jaxlm train", "--run.init", "--preset", "--dropout"
+PROGRAM = "jaxlm train"
+INIT, PRESET, DROPOUT, CAUSAL = "--run.init", "--preset", "--dropout", "--causal"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,8 @@ class Train:
 
     jaxlm train --data "texts/*.txt" --steps 5000
 
+    jaxlm train --data "texts/*.txt" --causal
+
     jaxlm train source-causal
 
     jaxlm train --preset small --model.position rotary --data "texts/*.txt"
@@ -86,21 +89,26 @@ class Train:
     Attributes:
       experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
       data: what to train on: files, folders or globs, here or at URLs: text, JSONL, Parquet, FASTA, traces
+      causal: train a model that writes texts, instead of one that fills masks; with --init, the model
+        predicts the first token of a text and its end, too
       preset: a model of this size instead of the experiment's; --model options change it further
       dropout: the rate of all four dropouts of the model; --model options change them further; a head has
         its own, --head.dropout
       out: folder of the run; None: runs/NAME-N
       resume: go on with the run in --out, or with the last one of this name
+      samples: show a text that a causal model writes, at each evaluation
       json: print the result as one JSON object
       settings: the options of the experiment
     """
 
     experiment: Annotated[Positional[str | None], arg(metavar="[EXPERIMENT]")] = None
     data: Annotated[tuple[str, ...], arg(metavar="PATH [PATH ...]")] = ()
+    causal: FlagCreatePairsOff[bool] = False
     preset: Literal[tuple(models.PRESETS)] | None = None
     dropout: float | None = None
     out: Annotated[str | None, arg(metavar="DIR")] = None
     resume: FlagCreatePairsOff[bool] = False
+    samples: bool = True
     json: FlagCreatePairsOff[bool] = False
     settings: Annotated[ExperimentOptions, arg(name="")] = dataclasses.field(
         default_factory=lambda: ExperimentOptions.of(training.Experiment())
@@ -117,6 +125,7 @@ class Request(NamedTuple):
       json: whether the result is printed as JSON.
       report: the `report` function of the experiment's file, if it has one.
       changed_defaults: a line that says which defaults --init changes; "": none.
+      samples: whether the texts that the model writes are shown.
     """
 
     experiment: training.Experiment
@@ -125,6 +134,7 @@ class Request(NamedTuple):
     json: bool
     report: Callable[[Path], str] | None
     changed_defaults: str = ""
+    samples: bool = True
 
 
 def read_request(arguments: Sequence[str]) -> Request:
@@ -173,7 +183,7 @@ def read_request(arguments: Sequence[str]) -> Request:
     folder = named.folder or run_folder(name, given.out, resume=given.resume)
     if given.resume:
         _check_places(folder, paths, experiment.run.init)
-    return Request(experiment, folder, given.resume, given.json, named.report, changed)
+    return Request(experiment, folder, given.resume, given.json, named.report, changed, given.samples)
 
 
 class _ResolvedExperiment(NamedTuple):
@@ -195,11 +205,21 @@ class _ResolvedExperiment(NamedTuple):
 def _named(argument: str | None, asked: Arguments) -> _ResolvedExperiment:
     """Returns the experiment that is named, or the one in the folder to resume."""
     named = open_experiment(argument)
+    if asked.flag(CAUSAL):
+        if argument is not None:
+            raise UsageError(f"{CAUSAL} is an experiment of its own: got {argument} beside it; leave one out")
+        named = named._replace(name="causal", experiment=training.causal_experiment())
     if argument is None and asked.flag("--resume"):
         paths = asked.given.get("--data") or asked.given.get("--data.paths")
         name = _name_of_data(paths[0]) if paths else named.name
         folder = run_folder(name, asked.value("--out"), resume=True)
-        return _ResolvedExperiment(folder.name, training.load_experiment(folder), folder, None)
+        begun = training.load_experiment(folder)
+        if asked.flag(CAUSAL) and not begun.resolved_objective.kind.causal:
+            raise UsageError(
+                f"{CAUSAL}: the run in {folder} was begun as {begun.resolved_objective.name}; leave {CAUSAL} "
+                "out to go on with it"
+            )
+        return _ResolvedExperiment(folder.name, begun, folder, None)
     return _ResolvedExperiment(named.name, named.experiment, None, named.report)
 
 
@@ -222,7 +242,18 @@ def _begun(asked: Arguments, named: _ResolvedExperiment, *, is_own: bool) -> tra
         last = None if asked.given.get("--run.train-last") == ("None",) else run.train_last
         run = dataclasses.replace(run, init=None, train_last=last)
         return dataclasses.replace(named.experiment, run=run)
-    return training.experiment_from_model(init, named.experiment if is_own else None)
+    experiment = training.experiment_from_model(init, named.experiment if is_own else None)
+    return _with_ends(experiment, name) if asked.flag(CAUSAL) else experiment
+
+
+def _with_ends(experiment: training.Experiment, name: str | None) -> training.Experiment:
+    """Returns the experiment of a causal model whose texts are opened and closed; `name` is of the model."""
+    if not experiment.resolved_objective.kind.causal:
+        raise UsageError(
+            f"{CAUSAL}: {name} is no causal model, it is trained as {experiment.resolved_objective.name}; "
+            f"leave {CAUSAL} out, or name a causal model"
+        )
+    return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, ends=True))
 
 
 def _with_init_at(experiment: training.Experiment, init: str | None) -> training.Experiment:

@@ -304,3 +304,21 @@ def stopped_by(number, command, code):
         assert process.wait() == code, "".join(lines)
     assert "Traceback" not in "".join(lines)
     return "".join(lines)
+
+
+def test_a_causal_model_of_ones_own_text_is_one_command(here, capsys):
+    tiny = [option for option in TINY if option not in ("--max-length", "64")]
+    assert main(["train", "--data", "prose.txt", "--causal", "--out", "runs/causal", *tiny]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.count("it writes: ") == 2  # at each of two evaluations
+    assert "bits per byte" in shown.out
+    following = shown.out.partition("next:")[2]
+    assert "jaxlm generate runs/causal --temperature 0.8\n" in following
+    assert f"jaxlm score runs/causal {here / 'prose.txt'} --out scores\n" in following
+    assert main(["generate", "runs/causal", "--temperature", "0.8", "-n", "3"]) == 0
+    assert main(["score", "runs/causal", "prose.txt", "--out", "scores"]) == 0
+    longer = ["train", "--resume", "--out", "runs/causal", "--steps", "6", "--no-samples"]
+    capsys.readouterr()
+    assert main(longer) == 0
+    shown = capsys.readouterr()
+    assert "step 6/6" in shown.err and "it writes" not in shown.err

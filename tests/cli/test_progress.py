@@ -6,7 +6,7 @@ from rich.console import Console
 
 from jaxlm import training
 from jaxlm.cli import _progress
-from jaxlm.cli._output import duration
+from jaxlm.cli._output import LINE_WIDTH, duration
 from jaxlm.cli._progress import TrainDisplay
 
 STARTED = training.Started("runs/x", 1234, 0, 100, 640, "1 x cpu", 2.5, ("a note [NEXT]",))
@@ -89,3 +89,12 @@ def test_a_line_of_an_evaluation_that_is_too_long_goes_on_in_the_next_one(capsys
     lines = capsys.readouterr().err.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[-1] == "  unigram baseline 5.000 nats"
+
+
+def test_what_a_model_writes_is_a_line(capsys):
+    with TrainDisplay() as display:
+        display.show(training.Sampled(3, "To be,\nor"))
+        display.show(training.Sampled(4, "x" * 300))
+    short, long = capsys.readouterr().err.splitlines()
+    assert short == "  it writes: To be,\\nor"
+    assert len(long) == LINE_WIDTH and long.endswith("x…")

@@ -1,11 +1,14 @@
 """What the arguments of `jaxlm train` ask for."""
 
 import dataclasses
+import json
 import typing
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from jaxlm import models, training
+from jaxlm import models, pretrained, tokenizers, training
 from jaxlm.cli import _train_request
 from jaxlm.cli._arguments import known_options, read_arguments
 from jaxlm.cli._failures import UsageError
@@ -158,3 +161,49 @@ def test_what_init_changes_in_the_defaults_is_told(monkeypatch):
     line = _train_request._changed_defaults(asked, experiment)
     assert "--optimizer.learning-rate 5e-05 (without it 0.002)" in line and "warmup" not in line
     assert _train_request._changed_defaults(asked, training.Experiment()) == ""
+
+
+def test_causal_is_a_model_that_writes_texts_of_the_data(tmp_path):
+    (tmp_path / "mine.txt").write_text("a\n")
+    request = read_request(["--data", "mine.txt", "--causal", "--preset", "tiny", "--steps", "7"])
+    default = training.causal_experiment()
+    expected = dataclasses.replace(
+        default,
+        data=dataclasses.replace(default.data, paths=(str(tmp_path / "mine.txt"),)),
+        model=dataclasses.replace(models.PRESETS["tiny"], causal=True),
+        run=dataclasses.replace(default.run, steps=7),
+    )
+    assert request.experiment == expected and request.experiment.ends
+    assert str(request.folder) == "runs/mine-1"
+
+
+def saved(folder, kind):
+    config = models.TransformerConfig(
+        vocab_size=260, width=8, depth=1, num_heads=2, causal=kind == "causal_lm"
+    )
+    params = models.build(config, kind).init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+    pretrained.save_model(folder, config, params, tokenizers.bytes_tokenizer(), kind=kind)
+    return str(folder)
+
+
+def test_causal_puts_the_opening_and_closing_tokens_around_the_texts_of_init(tmp_path):
+    model = saved(tmp_path / "model", "causal_lm")
+    assert not read_request(["--init", model]).experiment.ends
+    assert read_request(["--init", model, "--causal"]).experiment.ends
+
+
+def test_causal_beside_something_else_is_refused(tmp_path):
+    masked = saved(tmp_path / "model", "masked_lm")
+    with pytest.raises(UsageError, match=r"--causal: .*model is no causal model, it is trained as masked_lm"):
+        read_request(["--causal", "--init", masked])
+    with pytest.raises(UsageError, match=r"--causal is an experiment of its own: got mine.py beside it"):
+        (tmp_path / "mine.py").write_text(
+            "from jaxlm import training\ndef get_experiment(): return training.Experiment()\n"
+        )
+        read_request(["mine.py", "--causal"])
+    (tmp_path / "runs/x").mkdir(parents=True)
+    (tmp_path / "runs/x/experiment.json").write_text(json.dumps(training.Experiment().to_dict()))
+    with pytest.raises(
+        UsageError, match=r"--causal: the run in runs/x was begun as masked_lm; leave --causal"
+    ):
+        read_request(["--resume", "--out", "runs/x", "--causal"])

@@ -104,3 +104,10 @@ def test_an_array_of_the_host_goes_to_the_default_device():
     put = devices.to_device(ROWS)
     assert put.devices() == {LOCAL[0]}
     np.testing.assert_array_equal(put, ROWS)
+
+
+def test_the_first_replica_is_the_array_of_one_device():
+    layout = LAYOUTS[8]
+    replicated = layout.replicate({"a": np.arange(3.0)})
+    found = devices.first_replica(replicated)["a"]
+    assert found.devices() == {layout.devices[0]} and found.tolist() == [0.0, 1.0, 2.0]

@@ -12,6 +12,7 @@ from jaxlm.training.objectives._masked import (
 from jaxlm.training.objectives._objective import READ_FIELDS, Objective
 from jaxlm.training.objectives._objectives import (
     MASKED_TOKENS,
+    NEXT_TOKENS,
     OBJECTIVES,
     as_objective,
     named_objective,
@@ -38,6 +39,7 @@ from jaxlm.training.objectives._span_corruption import (
 
 __all__ = [
     "MASKED_TOKENS",
+    "NEXT_TOKENS",
     "OBJECTIVES",
     "READ_FIELDS",
     "Examples",

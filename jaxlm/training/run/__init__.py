@@ -8,12 +8,13 @@ from jaxlm.training.run._events import (
     Finished,
     Noted,
     Progress,
+    Sampled,
     Saved,
     Started,
     Stopped,
     Warned,
 )
-from jaxlm.training.run._experiment import Experiment
+from jaxlm.training.run._experiment import Experiment, causal_experiment
 from jaxlm.training.run._initial import experiment_from_model, initial_params
 from jaxlm.training.run._loop import train
 from jaxlm.training.run._metrics import read_metrics
@@ -35,6 +36,7 @@ __all__ = [
     "Noted",
     "Progress",
     "RunConfig",
+    "Sampled",
     "Saved",
     "Started",
     "StopRequest",
@@ -42,6 +44,7 @@ __all__ = [
     "Task",
     "TrainingError",
     "Warned",
+    "causal_experiment",
     "checkpoints",
     "evaluation_setting",
     "experiment_from_model",

@@ -66,6 +66,18 @@ class Evaluated(NamedTuple):
     evaluation: Evaluation | SequenceEvaluation
 
 
+class Sampled(NamedTuple):
+    """The model wrote a text, after an evaluation on the validation split.
+
+    Attributes:
+      step: number of batches consumed so far.
+      text: what `write_sample` returned.
+    """
+
+    step: int
+    text: str
+
+
 class Compiled(NamedTuple):
     """The training step is compiled and the first one begins; from now on there is something to save.
 
@@ -130,5 +142,5 @@ class Finished(NamedTuple):
     seconds: float
 
 
-Event = Started | Compiled | Progress | Evaluated | Saved | Warned | Noted | Stopped | Finished
+Event = Started | Compiled | Progress | Evaluated | Sampled | Saved | Warned | Noted | Stopped | Finished
 """What `train` yields; `Finished` or `Stopped` is the last."""

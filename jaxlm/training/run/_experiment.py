@@ -12,7 +12,14 @@ from jaxlm.errors import ConfigError
 from jaxlm.models import HeadConfig, TransformerConfig
 from jaxlm.tokenizers import TokenizerConfig
 from jaxlm.training.losses import LossConfig
-from jaxlm.training.objectives import MASKED_TOKENS, OBJECTIVES, Objective, as_objective, named_objective
+from jaxlm.training.objectives import (
+    MASKED_TOKENS,
+    NEXT_TOKENS,
+    OBJECTIVES,
+    Objective,
+    as_objective,
+    named_objective,
+)
 from jaxlm.training.run._run_config import RunConfig
 from jaxlm.training.step import OptimizerConfig
 
@@ -224,6 +231,42 @@ class Experiment:
             return dict(values)
         rest = {name: value for name, value in run.items() if name != "objective"}
         return {"objective": run["objective"], **values, "run": rest}
+
+
+def causal_experiment() -> Experiment:
+    """Returns an experiment that trains a causal LM, on source code unless its `data.paths` name other files.
+
+    Every record stands between the tokenizer's opening and closing tokens, so that the model predicts the
+    first token of a text, and ends the texts that it writes.
+
+    Example:
+      >>> import dataclasses
+      >>> from jaxlm.training import causal_experiment
+      >>> experiment = causal_experiment()
+      >>> data = dataclasses.replace(experiment.data, paths=("texts/*.txt",))
+      >>> experiment = dataclasses.replace(experiment, data=data)
+      >>> experiment.resolved_objective.name, experiment.ends
+      ('causal_lm', True)
+    """
+    return Experiment(
+        objective=NEXT_TOKENS,
+        data=DataConfig(corpus="source", row_length=256, ends=True),
+        model=TransformerConfig(
+            width=128,
+            depth=4,
+            num_heads=4,
+            max_length=512,
+            causal=True,
+            norm="rms",
+            position="rotary",
+            activation="swiglu",
+            use_bias=False,
+            head="linear",
+            head_bias=False,
+        ),
+        optimizer=OptimizerConfig(learning_rate=3e-3, warmup=0.05, beta2=0.95, weight_decay=0.1),
+        run=RunConfig(steps=2500, batch_size=8, eval_every=500, save_every=500),
+    )
 
 
 def _with_rate(noise: NoiseConfig, default: float) -> NoiseConfig:

@@ -13,7 +13,7 @@ from jaxlm.devices import Layout, local_layout
 from jaxlm.errors import ConfigError
 from jaxlm.training.run._changes import Change, find_changes, write_changes
 from jaxlm.training.run._checkpoints import CHECKPOINTS, last_good
-from jaxlm.training.run._events import Event, Finished, Noted, Started, Stopped, Warned
+from jaxlm.training.run._events import Event, Finished, Noted, Sampled, Started, Stopped, Warned
 from jaxlm.training.run._experiment import Experiment
 from jaxlm.training.run._log_collector import LogCollector
 from jaxlm.training.run._metrics import truncate_metrics
@@ -26,7 +26,7 @@ from jaxlm.training.run._run_folder import (
 )
 from jaxlm.training.run._signals import StopRequest
 from jaxlm.training.run._task import Task, make_task, task_classes
-from jaxlm.training.run._trainer import Trainer
+from jaxlm.training.run._trainer import SampleWriter, Trainer
 
 # The packages whose modules log how a layer is computed.
 LAYER_PACKAGES = ("jaxlm.ops", "jaxlm.models")
@@ -38,6 +38,7 @@ def train(
     *,
     resume: bool = False,
     devices: Sequence[jax.Device] | None = None,
+    write_sample: SampleWriter | None = None,
 ) -> Iterator[Event]:
     """Trains a model and yields the run's events; iterating over them runs the training.
 
@@ -57,10 +58,13 @@ def train(
       folder: the folder of the run. It is missing or empty, unless `resume`.
       resume: whether to continue the run in `folder`; an empty folder starts a new run.
       devices: local devices among which the batches are divided; None: all local devices.
+      write_sample: is called with the model after each evaluation on the validation split and returns a text
+        that shows what the model writes, for a `Sampled` event and a line of metrics.jsonl. The parameters
+        that it gets are valid only until it returns. None: no texts are written.
 
     Yields:
       One event after another: `Started`, `Compiled`, then a `Progress` for each step, with `Evaluated`,
-      `Saved`, `Noted` and `Warned` in between, and at the end `Finished` or `Stopped`.
+      `Sampled`, `Saved`, `Noted` and `Warned` in between, and at the end `Finished` or `Stopped`.
 
     Raises:
       ValueError: if the experiment contradicts itself, its data, its devices or the folder.
@@ -74,11 +78,17 @@ def train(
       jaxlm.errors.UsageError: /dev/null is a file: a run needs a folder of its own
     """
     with LogCollector() as collector:
-        yield from _run(experiment, Path(folder), resume, local_layout(devices or None), collector)
+        layout = local_layout(devices or None)
+        yield from _run(experiment, Path(folder), resume, layout, collector, write_sample)
 
 
 def _run(
-    experiment: Experiment, folder: Path, resume: bool, layout: Layout, collector: LogCollector
+    experiment: Experiment,
+    folder: Path,
+    resume: bool,
+    layout: Layout,
+    collector: LogCollector,
+    write_sample: SampleWriter | None,
 ) -> Iterator[Event]:
     began = time.monotonic()
     check_run_folder(folder, experiment, resume=resume)
@@ -90,7 +100,8 @@ def _run(
         begun = check_run_folder(folder, experiment, resume=resume)
         changes = _changes(folder, experiment) if begun else []
         clear_leftovers(folder)
-        run = _train_in(experiment, task, folder, layout, began, changes if begun else None)
+        trainer = Trainer(experiment, task, folder, layout, write_sample)
+        run = _train_in(trainer, experiment, task, folder, layout, began, changes if begun else None)
         yield from _with_log_messages(run, collector)
 
 
@@ -99,6 +110,7 @@ def _changes(folder: Path, experiment: Experiment) -> list[Change]:
 
 
 def _train_in(
+    trainer: Trainer,
     experiment: Experiment,
     task: Task,
     folder: Path,
@@ -107,7 +119,6 @@ def _train_in(
     changes: list[Change] | None,
 ) -> Iterator[Event]:
     """Trains to the end; `changes` are the fields changed by resuming, None for a new run."""
-    trainer = Trainer(experiment, task, folder, layout)
     try:
         # The folder is not touched before the checkpoint is known to belong to this data.
         yield from _restore(trainer, folder, changes)
@@ -153,11 +164,12 @@ def _with_log_messages(events: Iterator[Event], collector: LogCollector) -> Iter
     """Yields the events, and before each of them the log messages since the last one.
 
     Messages of layers before `Started` are dropped: they come from the initialisation, whose shapes are not
-    those of the run.
+    those of the run. So are those before `Sampled`, which come from the model as it writes.
     """
     without = LAYER_PACKAGES
     for event in events:
-        yield from _as_events(collector.take(without=without))
+        is_sample = isinstance(event, Sampled)
+        yield from _as_events(collector.take(without=LAYER_PACKAGES if is_sample else without))
         without = () if isinstance(event, Started) else without
         yield event
 

@@ -4,7 +4,7 @@ import contextlib
 import math
 import shlex
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from jaxlm import data, models, pretrained, tokenizers
-from jaxlm.devices import Layout, fetch
+from jaxlm.devices import Layout, fetch, first_replica
 from jaxlm.errors import UsageError, WorkError
 from jaxlm.training.losses import unigram_log_probs
 from jaxlm.training.run._checkpoints import (
@@ -22,7 +22,7 @@ from jaxlm.training.run._checkpoints import (
     checkpoints,
     load_arrays,
 )
-from jaxlm.training.run._events import Compiled, Evaluated, Event, Progress, Saved, Warned
+from jaxlm.training.run._events import Compiled, Evaluated, Event, Progress, Sampled, Saved, Warned
 from jaxlm.training.run._experiment import Experiment
 from jaxlm.training.run._initial import init_fingerprint, initial_weights
 from jaxlm.training.run._metrics import MetricsWindow, append_line
@@ -47,6 +47,8 @@ class TrainingError(WorkError):
     """Training cannot continue. The message is one line and says what can be done."""
 
 
+# Writes a text with a model, to show a person what it has learnt.
+SampleWriter = Callable[[pretrained.Loaded], str]
 # The PRNG implementation of checkpoints that do not name theirs.
 FIRST_KEYS = "threefry2x32"
 
@@ -59,12 +61,20 @@ class Trainer:
       task: its prepared data.
       folder: of the run.
       layout: of the devices.
+      write_sample: writes a text after each evaluation on the validation split; None: nothing does.
 
     Attributes:
       step: batches consumed.
     """
 
-    def __init__(self, experiment: Experiment, task: Task, folder: Path, layout: Layout) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        task: Task,
+        folder: Path,
+        layout: Layout,
+        write_sample: SampleWriter | None = None,
+    ) -> None:
         run, trained = experiment.run, last_layers(experiment.trained_depth, experiment.run.train_last)
         optimizer = make_optimizer(experiment.optimizer, run.steps, trained=trained)
         self.step = self._saved_step = 0
@@ -93,15 +103,26 @@ class Trainer:
         self._writer = CheckpointWriter(
             folder / CHECKPOINTS, keep_last=run.keep_last, keep_best=run.keep_best
         )
+        self._write_sample = write_sample
         self._state: TrainState | None = None
         self._init_fingerprint: str | None = None
+        extra = {"experiment": experiment.to_dict()} | task_classes(task)
         self._describe = partial(
             pretrained.save_description,
             config=task.config,
             tokenizer=task.tokenizer,
             kind=self._objective.kind,
             head=task.head,
-            extra={"experiment": experiment.to_dict()} | task_classes(task),
+            extra=extra,
+        )
+        self._loaded = partial(
+            pretrained.Loaded,
+            task.config,
+            self._objective.kind,
+            self._model,
+            tokenizer=task.tokenizer,
+            extra=extra,
+            head=task.head,
         )
         self._window, self._bad_steps, self._bad_in_row = MetricsWindow(), 0, 0
         self._owes_evaluation = self._owes_save = False
@@ -305,6 +326,7 @@ class Trainer:
                 append_line(self._folder, evaluation.line(self.step, "validation"))
                 yield Evaluated(self.step, "validation", evaluation)
                 loss = evaluation.loss if math.isfinite(evaluation.loss) else None
+                yield from self._sample()
         is_last = stop.requested() or self.step == self._run.steps
         self._owes_save = self._bad_in_row > 0 and not is_last
         if self._owes_save:
@@ -321,6 +343,14 @@ class Trainer:
         done = self._writer.save(self.step, fetch(_stored(self._running_state())), meta, add=self._describe)
         yield from (Saved(one.step, str(one.folder)) for one in done)
         self._clock = time.monotonic()
+
+    def _sample(self) -> Iterator[Event]:
+        """Writes a text with the present model, and yields the event."""
+        if self._write_sample is None:
+            return
+        text = self._write_sample(self._loaded(params=first_replica(self._running_state().params)))
+        append_line(self._folder, {"step": self.step, "sample": text})
+        yield Sampled(self.step, text)
 
     def _saved(self, *, wait: bool) -> Iterator[Event]:
         yield from (Saved(one.step, str(one.folder)) for one in self._writer.finished(wait=wait))

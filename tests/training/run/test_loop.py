@@ -428,3 +428,26 @@ def flip_a_bit(folder):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+def test_a_text_is_written_after_each_evaluation_and_changes_nothing(finished, experiment, tmp_path):
+    folder, _ = finished
+    texts = []
+
+    def write(loaded):
+        first = jax.tree.leaves(loaded.params)[0]
+        texts.append(f"{loaded.kind.name} {loaded.tokenizer.kind} {float(first.sum()):.6f}")
+        return texts[-1]
+
+    own = tmp_path / "run"
+    events = drained(training.train(experiment, own, devices=one_device(), write_sample=write))
+    sampled = of_kind(events, training.Sampled)
+    steps = [event.step for event in of_kind(events, training.Evaluated) if event.split == "validation"]
+    assert [(event.step, event.text) for event in sampled] == list(zip(steps, texts, strict=True))
+    assert len(set(texts)) == len(texts) > 1  # the present parameters, each time
+    lines = untimed(own)
+    assert [line["sample"] for line in lines if "sample" in line] == texts
+    assert [line for line in lines if "sample" not in line] == untimed(folder)
+    assert_same_arrays(arrays_at(own, 8), arrays_at(folder, 8))
+    loaded = pretrained.load(own)
+    assert texts[-1].endswith(f"{float(jax.tree.leaves(loaded.params)[0].sum()):.6f}")
