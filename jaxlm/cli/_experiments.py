@@ -1,5 +1,6 @@
 """Experiments: Python files that return the configs of a run."""
 
+import ast
 import glob
 import importlib.util
 import sys
@@ -9,10 +10,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+import jaxlm
 from jaxlm import training
 from jaxlm.cli._failures import UsageError, did_you_mean
 
 FOLDER = Path("experiments")
+PACKAGE = Path(jaxlm.__file__).parent
+# Those that come with jaxlm: inside an installed package, or beside it in a clone.
+OWN_FOLDER = (PACKAGE if (PACKAGE / "experiments").is_dir() else PACKAGE.parent) / "experiments"
 FUNCTION, REPORT = "get_experiment", "report"
 
 
@@ -35,8 +40,8 @@ def open_experiment(argument: str | None) -> NamedExperiment:
 
     Args:
       argument: a Python file; a folder that holds `config.py`; or the name of such a folder under
-        ./experiments, with hyphens or underscores, of which the first words are enough if they are unique.
-        None: the default experiment, this Python's own bytecode.
+        ./experiments or among those that come with jaxlm, with hyphens or underscores, of which the first
+        words are enough if they are unique. None: the default experiment, this Python's own bytecode.
 
     Returns:
       Its name, the `Experiment` that its `get_experiment()` returns, and its `report`, if it defines one.
@@ -59,24 +64,54 @@ def find_experiment(argument: str) -> Path:
       argument: a file, a folder or a name, as in `open_experiment`.
 
     Raises:
-      UsageError: if there is none; the message lists the experiments in ./experiments.
+      UsageError: if there is none; the message lists the experiments that are known by name.
     """
-    path = Path(argument)
-    folder = FOLDER / argument.replace("-", "_")
-    for candidate in (path, path / "config.py", folder / "config.py"):
+    path, name = Path(argument), argument.replace("-", "_")
+    for candidate in (path, path / "config.py", *(folder / name / "config.py" for folder in _folders())):
         if candidate.is_file():
             return candidate
-    beginning = sorted(FOLDER.glob(f"{glob.escape(folder.name)}_*/config.py"))
+    beginning = {
+        config.parent.name: config
+        for folder in reversed(_folders())
+        for config in folder.glob(f"{glob.escape(name)}_*/config.py")
+    }
     if len(path.parts) == 1 and len(beginning) == 1:
-        return beginning[0]
+        return next(iter(beginning.values()))
     if path.suffix == ".py" or len(path.parts) > 1:
         raise UsageError(
             f"no experiment file {argument}: name a Python file, or a folder that holds config.py"
         )
-    known = sorted(config.parent.name for config in FOLDER.glob("*/config.py"))
-    listed = f"those here are {', '.join(known)}" if known else f"there are none in {FOLDER.resolve()}"
-    near = did_you_mean(argument.replace("-", "_"), known)
-    raise UsageError(f"no experiment {argument!r}: name a Python file or a folder; {listed}{near}")
+    known = list(named_experiments())
+    near = did_you_mean(name, known)
+    raise UsageError(
+        f"no experiment {argument!r}: name a Python file or a folder, or one of {', '.join(known)}{near}"
+    )
+
+
+def named_experiments() -> dict[str, Path]:
+    """Returns the file of every experiment that is known by name: those in ./experiments, and jaxlm's own."""
+    files = [file for folder in reversed(_folders()) for file in folder.glob("*/config.py")]
+    return dict(sorted((file.parent.name, file) for file in files))
+
+
+def experiment_lines() -> list[str]:
+    """Returns a line for each experiment that is known by name: the name, and what its file says of it."""
+    files = named_experiments()
+    width = max(map(len, files), default=0)
+    return [f"{name.replace('_', '-'):{width}}  {_first_sentence(file)}" for name, file in files.items()]
+
+
+def _first_sentence(file: Path) -> str:
+    try:
+        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    except (OSError, SyntaxError, ValueError):
+        return "(cannot be read)"
+    return docstring.partition("\n")[0] or "(no description)"
+
+
+def _folders() -> tuple[Path, ...]:
+    """The folders of named experiments; of two with one name the first counts."""
+    return (FOLDER, OWN_FOLDER)
 
 
 def _module(path: Path) -> ModuleType:

@@ -8,17 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxlm import io, training
+from jaxlm.cli._experiments import experiment_lines
 from jaxlm.cli._failures import FAILED, RERUN_HINT, say
 from jaxlm.cli._progress import TrainDisplay
 from jaxlm.cli._samples import can_write, write_sample
 from jaxlm.cli._signals import defers_signals, describe_command, exit_if_signalled, register_cleanup
 from jaxlm.cli._train_report import report
-from jaxlm.cli._train_request import PROGRAM, Request, read_request
+from jaxlm.cli._train_request import PROGRAM, Request, asks_for_list, read_request
 from jaxlm.devices import enable_compilation_cache, keep_memory
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
+    if asks_for_list(arguments):
+        print("\n".join(experiment_lines()))
+        return 0
     request = read_request(arguments)
     if _is_cpu_only():
         keep_memory()

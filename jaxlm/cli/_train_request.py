@@ -5,6 +5,7 @@ import glob
 import inspect
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -28,6 +29,7 @@ from jaxlm.cli._runs import run_folder
 
 PROGRAM = "jaxlm train"
 INIT, PRESET, DROPOUT, CAUSAL = "--run.init", "--preset", "--dropout", "--causal"
+LIST = "--list"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,9 @@ class Train:
     jaxlm train --resume --out runs/mine --steps 20000 --learning-rate 1e-4
 
     Attributes:
-      experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
+      experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments or of
+        one that comes with jaxlm (--list)
+      list_experiments: list the experiments that EXPERIMENT may name, and train nothing
       data: what to train on: files, folders or globs, here or at URLs: text, JSONL, Parquet, FASTA, traces
       causal: train a model that writes texts, instead of one that fills masks; with --init, the model
         predicts the first token of a text and its end, too
@@ -102,6 +106,7 @@ class Train:
     """
 
     experiment: Annotated[Positional[str | None], arg(metavar="[EXPERIMENT]")] = None
+    list_experiments: Annotated[FlagCreatePairsOff[bool], arg(name="list")] = False
     data: Annotated[tuple[str, ...], arg(metavar="PATH [PATH ...]")] = ()
     causal: FlagCreatePairsOff[bool] = False
     preset: Literal[tuple(models.PRESETS)] | None = None
@@ -135,6 +140,24 @@ class Request(NamedTuple):
     report: Callable[[Path], str] | None
     changed_defaults: str = ""
     samples: bool = True
+
+
+def asks_for_list(arguments: Sequence[str]) -> bool:
+    """Returns whether the command line asks which experiments there are.
+
+    Args:
+      arguments: what follows `jaxlm train`.
+
+    Raises:
+      UsageError: if it asks for anything else beside it.
+    """
+    if LIST not in arguments:
+        return False
+    if len(arguments) > 1:
+        raise UsageError(
+            f"{LIST} only lists the experiments: leave out {shlex.join(a for a in arguments if a != LIST)}"
+        )
+    return True
 
 
 def read_request(arguments: Sequence[str]) -> Request:

@@ -1,6 +1,7 @@
 import pytest
 
 from jaxlm import training
+from jaxlm.cli import _experiments, main
 from jaxlm.cli._experiments import open_experiment
 from jaxlm.cli._failures import UsageError
 
@@ -15,7 +16,9 @@ def get_experiment():
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
+    """A folder with experiments of its own, and none that come with jaxlm."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_experiments, "OWN_FOLDER", tmp_path / "installed" / "experiments")
     return tmp_path
 
 
@@ -64,7 +67,7 @@ def test_a_file_that_gives_no_experiment_is_refused_at_its_line(here, text, mess
 
 def test_a_name_that_is_not_there_names_those_that_are(here):
     written(here / "experiments/protein/config.py", GOOD)
-    with pytest.raises(UsageError, match="those here are protein; did you mean 'protein'"):
+    with pytest.raises(UsageError, match="or one of protein; did you mean 'protein'"):
         open_experiment("protien")
     with pytest.raises(UsageError, match=r"no experiment file nowhere\.py"):
         open_experiment("nowhere.py")
@@ -83,3 +86,26 @@ def test_a_file_may_have_more_to_say_of_a_finished_run_and_import_its_neighbours
     text = f"{GOOD}\nfrom words_of_told import WORDS\ndef report(folder):\n    return f'{{WORDS}} {{folder}}'"
     written(here / "experiments/told/config.py", text)
     assert open_experiment("told").report("runs/1") == "all is well in runs/1"
+
+
+def test_those_that_come_with_jaxlm_are_known_anywhere_and_ones_own_come_first(here):
+    written(here / "installed/experiments/words/config.py", GOOD)
+    written(here / "installed/experiments/source_causal/config.py", GOOD)
+    assert open_experiment("words").experiment.run.steps == 7
+    assert open_experiment("source").name == "source_causal"
+    written(here / "experiments/words/config.py", GOOD.replace("steps=7", "steps=8"))
+    assert open_experiment("words").experiment.run.steps == 8
+    with pytest.raises(UsageError, match="or one of source_causal, words"):
+        open_experiment("nothing")
+
+
+def test_the_list_says_what_each_experiment_is_for(here, capsys):
+    written(here / "installed/experiments/words/config.py", f'"""Which words?\n\nMore."""\n{GOOD}')
+    written(here / "experiments/my_own/config.py", GOOD)
+    written(here / "experiments/broken/config.py", "x = (")
+    assert main(["train", "--list"]) == 0
+    assert capsys.readouterr().out == (
+        "broken  (cannot be read)\nmy-own  (no description)\nwords   Which words?\n"
+    )
+    assert main(["train", "--list", "--steps", "3"]) == 2
+    assert "--list only lists the experiments: leave out --steps 3" in capsys.readouterr().err
