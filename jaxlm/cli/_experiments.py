@@ -15,9 +15,9 @@ from jaxlm import training
 from jaxlm.cli._failures import UsageError, did_you_mean
 
 FOLDER = Path("experiments")
-PACKAGE = Path(jaxlm.__file__).parent
+INSTALLED = Path(jaxlm.__file__).parent
 # Those that come with jaxlm: inside an installed package, or beside it in a clone.
-OWN_FOLDER = (PACKAGE if (PACKAGE / "experiments").is_dir() else PACKAGE.parent) / "experiments"
+OWN_FOLDER = (INSTALLED if (INSTALLED / "experiments").is_dir() else INSTALLED.parent) / "experiments"
 FUNCTION, REPORT = "get_experiment", "report"
 
 

@@ -53,6 +53,10 @@ def _trained(request: Request) -> tuple[int, training.Event | None]:
     first, event = 0, None
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(TrainDisplay())
+        tracker = None
+        if request.tracker is not None:
+            tracker = training.open_tracker(request.tracker, request.folder, request.experiment)
+            stack.callback(tracker.close)
         events = training.train(
             request.experiment,
             request.folder,
@@ -70,6 +74,8 @@ def _trained(request: Request) -> tuple[int, training.Event | None]:
                     # Before this a signal ends the process at once: there is nothing to save.
                     stack.enter_context(defers_signals())
             display.show(event)
+            if tracker is not None:
+                tracker.track(event)
     return first, event
 
 

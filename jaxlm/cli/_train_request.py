@@ -100,6 +100,7 @@ class Train:
         its own, --head.dropout
       out: folder of the run; None: runs/NAME-N
       resume: go on with the run in --out, or with the last one of this name
+      tracker: also send the run's numbers to tensorboard (files in RUN/tensorboard) or to wandb
       samples: show a text that a causal model writes, at each evaluation
       json: print the result as one JSON object
       settings: the options of the experiment
@@ -113,6 +114,7 @@ class Train:
     dropout: float | None = None
     out: Annotated[str | None, arg(metavar="DIR")] = None
     resume: FlagCreatePairsOff[bool] = False
+    tracker: training.TrackerName | None = None
     samples: bool = True
     json: FlagCreatePairsOff[bool] = False
     settings: Annotated[ExperimentOptions, arg(name="")] = dataclasses.field(
@@ -131,6 +133,7 @@ class Request(NamedTuple):
       report: the `report` function of the experiment's file, if it has one.
       changed_defaults: a line that says which defaults --init changes; "": none.
       samples: whether the texts that the model writes are shown.
+      tracker: what the run's numbers are also sent to; None: nothing.
     """
 
     experiment: training.Experiment
@@ -140,6 +143,7 @@ class Request(NamedTuple):
     report: Callable[[Path], str] | None
     changed_defaults: str = ""
     samples: bool = True
+    tracker: training.TrackerName | None = None
 
 
 def asks_for_list(arguments: Sequence[str]) -> bool:
@@ -206,7 +210,16 @@ def read_request(arguments: Sequence[str]) -> Request:
     folder = named.folder or run_folder(name, given.out, resume=given.resume)
     if given.resume:
         _check_places(folder, paths, experiment.run.init)
-    return Request(experiment, folder, given.resume, given.json, named.report, changed, given.samples)
+    return Request(
+        experiment,
+        folder,
+        given.resume,
+        given.json,
+        named.report,
+        changed_defaults=changed,
+        samples=given.samples,
+        tracker=given.tracker,
+    )
 
 
 class _ResolvedExperiment(NamedTuple):

@@ -22,6 +22,7 @@ from jaxlm.training.run._run_config import RunConfig
 from jaxlm.training.run._run_folder import load_experiment
 from jaxlm.training.run._signals import StopRequest
 from jaxlm.training.run._task import Task, evaluation_setting, make_split, make_task, model_config, setting_of
+from jaxlm.training.run._trackers import Tracker, TrackerName, event_numbers, open_tracker
 from jaxlm.training.run._trainer import TrainingError
 from jaxlm.training.run._unused_fields import unused_fields
 
@@ -42,11 +43,14 @@ __all__ = [
     "StopRequest",
     "Stopped",
     "Task",
+    "Tracker",
+    "TrackerName",
     "TrainingError",
     "Warned",
     "causal_experiment",
     "checkpoints",
     "evaluation_setting",
+    "event_numbers",
     "experiment_from_model",
     "initial_params",
     "last_good",
@@ -55,6 +59,7 @@ __all__ = [
     "make_split",
     "make_task",
     "model_config",
+    "open_tracker",
     "read_metrics",
     "setting_of",
     "train",
