@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from jaxlm import data, io, pretrained, reports, scoring
+from jaxlm import data, io, pretrained, reports, scoring, tokenizers
 from jaxlm.cli._arguments import asks_for_help
 from jaxlm.cli._cluster import cluster_shard
 from jaxlm.cli._failures import FAILED, UsageError, say
@@ -17,6 +17,7 @@ from jaxlm.cli._models import DType, model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import finite_or_none, show
 from jaxlm.cli._score_options import (
+    ALL_VARIANTS,
     SCORE_PROGRAM,
     ScoreOptions,
     chosen_measure,
@@ -28,7 +29,7 @@ from jaxlm.cli._score_progress import ScoreDisplay
 from jaxlm.cli._signals import register_cleanup
 from jaxlm.devices import enable_compilation_cache
 
-HISTOGRAM, RANKING = "histogram.png", "ranking.json"
+HISTOGRAM, RANKING, HEAT_MAP = "histogram.png", "ranking.json", "variants.png"
 # Options that make parts smaller, so that more processes have some.
 SMALLER_PARTS = "--part-characters or --part-documents"
 
@@ -147,6 +148,8 @@ def _source(options: ScoreOptions) -> tuple[scoring.Source, scoring.Measure]:
             raise UsageError("--variants takes the place of CORPUS: give one of them")
         if isinstance(measure, scoring.VariantEffect):
             measure = dataclasses.replace(measure, wild_type=scoring.read_wild_type(measure.wild_type))
+            if options.variants == ALL_VARIANTS:
+                return _single_mutants(options, measure), measure
         paths = (options.variants,)
         if field is None and not _is_fasta(options.variants, options.format):
             field = scoring.find_variant_column(options.variants)
@@ -167,6 +170,37 @@ def _source(options: ScoreOptions) -> tuple[scoring.Source, scoring.Measure]:
         max_document=options.max_document,
     )
     return source, measure
+
+
+def _single_mutants(options: ScoreOptions, measure: scoring.VariantEffect) -> scoring.Source:
+    """Returns all single mutants of the wild type as a corpus."""
+    if not measure.wild_type:
+        raise UsageError(
+            f"--variants {ALL_VARIANTS} are those of a protein: add --wild-type FILE or SEQUENCE"
+        )
+    if measure.is_measured or options.keep:
+        name = "--measured" if measure.is_measured else "--keep"
+        raise UsageError(f"{name} reads a file, and --variants {ALL_VARIANTS} has none: leave it out")
+    return scoring.Source(
+        functools.partial(scoring.single_mutants, measure.wild_type, first=measure.first),
+        {"single_mutants": measure.wild_type, "first": measure.first},
+        functools.partial(int, (len(tokenizers.AMINO_ACIDS) - 1) * len(measure.wild_type)),
+    )
+
+
+def _draw_mutants(options: ScoreOptions, measure: scoring.VariantEffect, store: io.Store) -> None:
+    """Writes a heat map of all single mutants by the first method."""
+    table = pa.concat_tables(scoring.read_parts(options.out))
+    column = next(field.name for field in table.schema if b"unit" in (field.metadata or {}))
+    known = table.filter(table["error"].is_null())
+    wild_type, names = measure.wild_type, known["variant"].to_pylist()
+    scores = known[column].to_pylist()
+    if not scores:
+        return
+    grid = scoring.single_mutant_scores(names, scores, wild_type, first=measure.first)
+    label = f"{column.replace('_', '-')} ({'bits' if options.base == '2' else 'nats'})"
+    picture = reports.mutant_heat_map_png(grid, wild_type, first=measure.first, label=label)
+    store.put(HEAT_MAP, picture)
 
 
 def _check_context(paths: Sequence[str], format: data.Format | None, context: str) -> None:
@@ -222,6 +256,8 @@ def _finish(
     picture = reports.histogram_png(summary)
     if picture is not None:
         store.put(HISTOGRAM, picture)
+    if options.variants == ALL_VARIANTS and isinstance(measure, scoring.VariantEffect):
+        _draw_mutants(options, measure, store)
     ranking = _ranking(options, measure)
     if ranking is not None:
         store.put(RANKING, (json.dumps(ranking, indent=2) + "\n").encode())
@@ -277,6 +313,8 @@ def _show(
     print(f"scores: {place}/parts (Parquet)")
     if is_drawn:
         print(f"histogram: {place}/{HISTOGRAM}")
+    if options.variants == ALL_VARIANTS:
+        print(f"heat map: {place}/{HEAT_MAP}")
 
 
 def _counts(finished: scoring.JobFinished) -> dict[str, Any]:

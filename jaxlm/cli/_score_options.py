@@ -22,6 +22,8 @@ from jaxlm.cli._values import takes_many
 
 SCORE_PROGRAM = "jaxlm score"
 DEFAULT_MEASURES = {"next_token": "log-likelihood", "fill": "pseudo-log-likelihood"}
+# What --variants may say instead of a file.
+ALL_VARIANTS = "all"
 VARIANT_MEASURE, STEP_MEASURE = "variant-effect", "step-scores"
 
 
@@ -41,7 +43,7 @@ class ScoreOptions:
         instruction-ratio for a masked one, variant-effect or step-scores for both; None: the first of these
         for the model
       variants: instead of CORPUS, a file of mutants of --wild-type (FASTA, or a table with a column of
-        mutants); the measure is variant-effect
+        mutants), or the word all: every single mutant, with a heat map; the measure is variant-effect
       step_scores: step functions of every token, such as entropy top_p_size=0.9 kl_divergence; the measure
         is step-scores
       format: how to read every file; None takes it from each ending

@@ -1,6 +1,7 @@
 """Tables and pictures, drawn from result records only."""
 
 from jaxlm.reports._curve import draw_curve
+from jaxlm.reports._mutant_heat_map import mutant_heat_map_png
 from jaxlm.reports._scores import corpus_line, histogram_png, ranking_table, score_table
 from jaxlm.reports._tables import evaluation_table, fill_table, level_table, next_table
 
@@ -11,6 +12,7 @@ __all__ = [
     "fill_table",
     "histogram_png",
     "level_table",
+    "mutant_heat_map_png",
     "next_table",
     "ranking_table",
     "score_table",

@@ -67,6 +67,8 @@ from jaxlm.scoring.variants import (
     find_variant_column,
     parse_variant,
     read_wild_type,
+    single_mutant_scores,
+    single_mutants,
 )
 
 __all__ = [
@@ -132,6 +134,8 @@ __all__ = [
     "score",
     "score_queries",
     "segment_log_likelihood",
+    "single_mutant_scores",
+    "single_mutants",
     "span_mask",
     "spearman",
     "start_ray",

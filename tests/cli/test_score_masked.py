@@ -78,3 +78,29 @@ def test_what_a_model_cannot_be_asked_is_one_line(folder, causal_folder, tmp_pat
     assert "needs wild_type" in refused(folder, "--measure", "variant-effect")
     assert "has no [NEXT]" in refused(folder, "--measure", "instruction-ratio")
     assert not (tmp_path / "none").exists()
+
+
+def test_every_single_mutant_is_scored_without_a_file_and_drawn(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    model, options = ["score", str(folder), "--variants", "all"], ["--first", "5", "--out", str(out)]
+    asked = [*model, "--wild-type", WILD, *options]
+    assert main(asked) == 0
+    shown = capsys.readouterr().out
+    rows = pq.read_table(out / "parts").to_pylist()
+    assert len(rows) == 19 * len(WILD) and rows[0]["variant"] == "M5A"
+    measure = scoring.VariantEffect(wild_type=WILD, first=5)
+    some = [row["variant"] for row in rows[::17]]
+    expected = [score.values["wt_fill"] for score in scoring.score(pretrained.load(folder), some, measure)]
+    np.testing.assert_allclose([row["wt_fill"] for row in rows[::17]], expected, atol=1e-4)
+    assert (out / "variants.png").read_bytes()[1:4] == b"PNG" and f"heat map: {out}/variants.png" in shown
+    assert main([*asked, "--methods", "wt-marginals"]) == 2  # another job in the same folder
+    assert main([*model, "--wild-type", WILD[::-1], *options]) == 2
+
+
+def test_all_variants_need_a_wild_type_and_have_no_measured_values(folder, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out")]
+    assert main(["score", str(folder), "--variants", "all", *out]) == 2
+    assert "--variants all are those of a protein: add --wild-type" in capsys.readouterr().err
+    wild = ["--wild-type", WILD, "--measured", "score"]
+    assert main(["score", str(folder), "--variants", "all", *wild, *out]) == 2
+    assert "--measured reads a file, and --variants all has none" in capsys.readouterr().err
