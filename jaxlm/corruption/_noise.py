@@ -15,7 +15,7 @@ from jaxlm.corruption._timesteps import draw_fractions, fraction_table
 from jaxlm.corruption._transitions import blosum62_transitions
 from jaxlm.corruption._units import UnitBoundaries, make_units, unit_starts
 from jaxlm.errors import ConfigError
-from jaxlm.typing import Array, Key
+from jaxlm.typing import Array, Float, Key
 
 
 class Noise(NamedTuple):
@@ -108,7 +108,9 @@ def make_noise(
     )
 
 
-def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
+def corrupt_batch(
+    rng: Key[Array, ""], batch: Any, noise: Noise, *, rate: Float[Array, ""] | None = None
+) -> Corrupted:
     """Returns a packed batch corrupted: `corrupt`, with its arguments taken from noise and batch.
 
     Args:
@@ -116,6 +118,8 @@ def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
       batch: any record with the fields `tokens`, `segments`, `example_ids`, `offsets`, which are `Int[B L]`,
         and `epochs`, which is `Int[B]`, such as `data.Batch`.
       noise: the noise, from `make_noise`.
+      rate: the share that is chosen of every example, instead of the noise's own; it may be traced. None: the
+        share, or the schedule, that the noise has.
 
     Returns:
       `Corrupted`: the new ids, the clean ids, the mask of chosen positions, and the rates.
@@ -141,10 +145,12 @@ def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
     """
     tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
     example_ids, epochs = jnp.asarray(batch.example_ids), jnp.asarray(batch.epochs)
-    if noise.fraction_table is None:
-        rate = noise.config.required_rate()
+    if rate is not None:
+        share = jnp.broadcast_to(rate, tokens.shape)
+    elif noise.fraction_table is None:
+        share = noise.config.required_rate()
     else:
-        rate = draw_fractions(rng, noise.fraction_table, epochs=epochs, example_ids=example_ids)
+        share = draw_fractions(rng, noise.fraction_table, epochs=epochs, example_ids=example_ids)
     return corrupt(
         rng,
         tokens,
@@ -154,7 +160,7 @@ def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
         segments=segments,
         epochs=epochs,
         replacement=noise.replacement,
-        rate=rate,
+        rate=share,
         count=noise.config.count,
         starts=unit_starts(tokens, noise.units),
     )

@@ -25,6 +25,9 @@ class NoiseConfig:
     Attributes:
       rate: the share of an example's allowed positions (or units, see `unit`) to choose, in [0, 1]. None: the
         objective decides, 0.15 if it predicts masked tokens, else 0.
+      final_rate: the share at the last step of training, if it changes from `rate` at the first step to
+        another one, in a line; held-out text is then corrupted at the final rate. Only for the masks of a
+        masked LM with the constant schedule. None: the rate stays.
       schedule: "constant" chooses the share `rate`. Any other name in `SCHEDULES` draws a time s for each
         example and chooses the share `schedule_fraction(schedule, s)` of it; `rate` is ignored then.
       time: the direction of s. "cortex": s = 0 corrupts everything and s = 1 almost nothing; "forward": s = 0
@@ -65,6 +68,7 @@ class NoiseConfig:
     """
 
     rate: float | None = None
+    final_rate: float | None = None
     schedule: Schedule = "constant"
     time: TimeDirection = "cortex"
     timesteps: TimestepLaw = "beta"
@@ -86,6 +90,13 @@ class NoiseConfig:
         for name in _SHARES if self.rate is None else ("rate", *_SHARES):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"noise.{name} is a share in [0, 1]: got {getattr(self, name)}")
+        if self.final_rate is not None:
+            if not 0 <= self.final_rate <= 1:
+                raise ConfigError(f"noise.final_rate is a share in [0, 1]: got {self.final_rate}")
+            if self.schedule != "constant":
+                raise ConfigError(
+                    f"noise.final_rate is of schedule='constant': got {self.schedule!r}; leave one out"
+                )
         total = sum(getattr(self, name) for name in _SHARES)
         if not math.isclose(total, 1, abs_tol=1e-6):
             raise ConfigError(

@@ -49,6 +49,7 @@ class Setting(NamedTuple):
       loss: label smoothing and z-loss of the training loss.
       is_evaluation: whether the setting is that of an evaluation: there is no dropout, and
         `Objective.evaluation` computes the sums.
+      steps: number of steps of the run; None: it is not known, or there is no run.
     """
 
     config: models.TransformerConfig
@@ -62,6 +63,7 @@ class Setting(NamedTuple):
     spans: corruption.SpanConfig = corruption.SpanConfig()
     loss: LossConfig = LossConfig()
     is_evaluation: bool = False
+    steps: int | None = None
 
     @property
     def positions(self) -> PositionOptions:
@@ -84,7 +86,7 @@ class Setting(NamedTuple):
         Special tokens are neither corrupted nor drawn as replacements. [NEXT], which ends an instruction, is
         corrupted only if positions are computed from the corrupted ids: clean positions would reveal it.
         """
-        if config is None or (config.schedule == "constant" and not config.rate):
+        if config is None or (config.schedule == "constant" and not config.rate and not config.final_rate):
             return None
         return model_noise(config, self.config, self.tokenizer)
 

@@ -26,6 +26,8 @@ class TokenPlan(NamedTuple):
         by level of noise if all examples have the same level.
       capacity: M of a masked LM, the most corrupted positions of a micro-batch on one device; None: the
         objective masks no positions.
+      steps: number of steps of the run, over which a rate with a `final_rate` changes; None: it is not known,
+        and the rate stays.
     """
 
     input_noise: corruption.Noise | None = None
@@ -34,6 +36,7 @@ class TokenPlan(NamedTuple):
     positions_from: str = "clean"
     is_evaluation: bool = False
     capacity: int | None = None
+    steps: int | None = None
 
     @property
     def noise_of_targets(self) -> corruption.Noise | None:
@@ -62,4 +65,10 @@ def token_plan(setting: Setting) -> TokenPlan:
     check_smoothing(
         setting.loss.label_smoothing, has_noise=input_noise is not None or target_noise is not None
     )
-    return TokenPlan(input_noise, target_noise, **setting.positions, is_evaluation=setting.is_evaluation)
+    return TokenPlan(
+        input_noise,
+        target_noise,
+        **setting.positions,
+        is_evaluation=setting.is_evaluation,
+        steps=setting.steps,
+    )

@@ -1,5 +1,6 @@
 """The objective of masked LMs: predict the original tokens at corrupted positions."""
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from jaxlm.training.losses import (
     token_loss_function,
     token_plan,
 )
-from jaxlm.typing import Array, Int, Key
+from jaxlm.typing import Array, Float, Int, Key
 
 
 class Masking(NamedTuple):
@@ -33,7 +34,9 @@ class Masking(NamedTuple):
     capacity: int
 
 
-def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> LossInputs:
+def mask_batch(
+    rng: Key[Array, ""], batch: data.Batch, masking: Masking, *, rate: Float[Array, ""] | None = None
+) -> LossInputs:
     """Returns a masked LM's inputs for a batch: corrupted tokens, and M positions to predict.
 
     Every draw depends only on (rng, epoch, example id, offset in the example): the masks do not change with
@@ -43,12 +46,13 @@ def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> Loss
       rng: PRNG key of the run's masks, the same one in every step.
       batch: the batch of packed rows.
       masking: the noise, and the static number M of positions.
+      rate: the share of the tokens that is masked, instead of the noise's own; it may be traced.
 
     Returns:
       `LossInputs`, whose shapes depend only on the shape of `batch` and on M. `overflow` counts the drawn
       positions beyond M, which stay clean and are not predicted.
     """
-    drawn = corruption.corrupt_batch(rng, batch, masking.noise)
+    drawn = corruption.corrupt_batch(rng, batch, masking.noise, rate=rate)
     corrupted, overflow = drawn, jnp.zeros((), jnp.int32)
     if not has_exact_capacity(masking.noise.config):
         corrupted, overflow = corruption.limit_masked(drawn, masking.capacity)
@@ -73,20 +77,46 @@ def prepare_masked(
     Args:
       rng: PRNG key of the run's masks, the same one in every step.
       batch: the batch of packed rows.
-      step: number of batches before this one; not used here.
+      step: number of batches before this one, on which the rate may depend (`NoiseConfig.final_rate`).
       plan: the noises, the capacity M, and how positions are computed.
 
     Raises:
       AssertionError: if the plan has no input noise or no capacity.
     """
-    del step
     if plan.input_noise is None or plan.capacity is None:
         raise AssertionError("the plan of a masked LM has input_noise and capacity: got None for one of them")
-    masked = mask_batch(rng, batch, Masking(plan.input_noise, plan.capacity))
+    masking, config = Masking(plan.input_noise, plan.capacity), plan.input_noise.config
+    masked = mask_batch(rng, batch, masking, rate=rate_at_step(config, step, plan.steps))
     if plan.noise_of_targets is not None:
         noisy = corruption.corrupt_batch(named_rng(rng, "target"), batch, plan.noise_of_targets).tokens
         masked = masked._replace(targets=noisy.reshape(-1)[masked.indices])
     return plan.completed(masked, batch)
+
+
+def rate_at_step(
+    config: corruption.NoiseConfig, step: Int[Array, ""] | int, steps: int | None
+) -> Float[Array, ""] | None:
+    """Returns the masked share of a step: `rate` at the first, `final_rate` at the last, a line between.
+
+    Args:
+      config: the noise.
+      step: number of steps before this one.
+      steps: number of steps of the run.
+
+    Returns:
+      A float32 scalar; None: the rate does not change, or the run's length is not known.
+
+    Example:
+      >>> from jaxlm.corruption import NoiseConfig
+      >>> from jaxlm.training.objectives._masked import rate_at_step
+      >>> config = NoiseConfig(rate=0.5, final_rate=0.25)
+      >>> [float(rate_at_step(config, step, 5)) for step in (0, 2, 4, 9)]
+      [0.5, 0.375, 0.25, 0.25]
+    """
+    if config.final_rate is None or steps is None:
+        return None
+    part = jnp.clip(jnp.asarray(step, jnp.float32) / max(steps - 1, 1), 0.0, 1.0)
+    return config.required_rate() + (config.final_rate - config.required_rate()) * part
 
 
 def masked_lm_loss(
@@ -157,7 +187,12 @@ def make_masking(
       ConfigError: if the rate of a constant schedule is None.
     """
     noise, plan = model_noise(config, model, tokenizer), split.plan
-    rate = config.rate if config.schedule == "constant" else 1.0
+    # The static size holds at the highest rate of the run.
+    most = noise
+    if config.final_rate is not None:
+        highest = max(config.rate or 0.0, config.final_rate)
+        most = model_noise(dataclasses.replace(config, rate=highest, final_rate=None), model, tokenizer)
+    rate = most.config.rate if config.schedule == "constant" else 1.0
     if rate is None:
         raise ConfigError("the noise of a masking has a known rate: got input_noise.rate=None")
     capacity = data.masked_capacity(split.cache, plan, rows, noise.forbidden, rate)
@@ -167,7 +202,7 @@ def make_masking(
         )
     if not has_exact_capacity(config):
         capacity = corruption.noise_capacity(
-            noise,
+            most,
             rows * plan.row_length,
             row_length=plan.row_length,
             lengths=plan.length,

@@ -18,7 +18,7 @@ INTERVALS = (
     "max_bad_steps",
 )
 # From the step of the resumption on, the learning rate is that of a run with the new settings.
-SCHEDULE = ("learning_rate", "decay", "final_fraction", "weight_decay")
+SCHEDULE = ("learning_rate", "decay", "cooldown", "final_fraction", "weight_decay")
 # Paths, whose content must be the same: a corpus is compared by its fingerprint, a model by its weights.
 PLACES = ("data.paths", "run.init", "tokenizer.path")
 CHANGEABLE = frozenset(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm import data, models, tokenizers
+from jaxlm.corruption import NoiseConfig
 from jaxlm.errors import ConfigError, CorpusError
 from jaxlm.training.losses import LossConfig, Setting, Split
 from jaxlm.training.run._experiment import Experiment
@@ -204,6 +205,7 @@ def setting_of(experiment: Experiment, task: Task, rows: int) -> Setting:
         target_noise=experiment.resolved_target_noise,
         spans=experiment.spans,
         loss=experiment.loss,
+        steps=experiment.run.steps,
     )
 
 
@@ -220,8 +222,15 @@ def evaluation_setting(setting: Setting, splits: Sequence[Split], rows: int, *, 
         splits=tuple(splits),
         rows=rows,
         num_segments=max(1, *(split.plan.max_segments for split in splits)),
-        input_noise=setting.input_noise if is_noisy else None,
+        input_noise=_final(setting.input_noise) if is_noisy else None,
         target_noise=None,
         loss=LossConfig(),
         is_evaluation=True,
     )
+
+
+def _final(noise: NoiseConfig | None) -> NoiseConfig | None:
+    """Returns the noise at the end of training, at whose rate held-out text is corrupted."""
+    if noise is None or noise.final_rate is None:
+        return noise
+    return dataclasses.replace(noise, rate=noise.final_rate, final_rate=None)

@@ -68,6 +68,11 @@ def _rules(experiment: Experiment) -> Iterator[_Rule]:
         lambda experiment: experiment.optimizer.decay != "constant",
         "optimizer.decay='constant' leaves the learning rate where it is",
     )
+    yield _Rule(
+        ("optimizer.cooldown",),
+        lambda experiment: experiment.optimizer.decay.startswith("wsd"),
+        "it is of optimizer.decay='wsd' and 'wsd-sqrt'",
+    )
 
 
 def _of_objectives(but: str) -> Iterator[_Rule]:
@@ -85,7 +90,9 @@ def _of_objectives(but: str) -> Iterator[_Rule]:
     yield _Rule(("head.center", "head.scale"), lambda experiment: False, "the labels decide it")
     yield of(("spans.",), lambda objective: "spans" in objective.reads)
     yield of(("input_noise.",), by_noise, "; see spans.rate")
+    yield of(("input_noise.final_rate",), lambda objective: objective.kind.fill)
     yield of(("target_noise.",), lambda objective: "target_noise" in objective.reads)
+    yield _Rule(("target_noise.final_rate",), lambda experiment: False, "only the rate of masks changes")
     yield of(("loss.z_loss",), lambda objective: "z_loss" in objective.reads)
     yield of(("loss.label_smoothing",), lambda objective: "label_smoothing" in objective.reads)
     labels = ("data.label_pattern", "data.label_field", "data.label_kind")
@@ -166,7 +173,8 @@ def _of_noise(name: str, noise: NoiseConfig) -> Iterator[_Rule]:
     shares = ("mask_share", "random_share", "substitute_share", "keep_share")
     substitution = ("substitution", "temperature", "keep_diagonal", "background")
     none = f"{name}.rate is 0: nothing is corrupted; raise it too"
-    yield rule(is_drawn or bool(noise.rate), none, "count", "unit", *shares, *substitution)
+    corrupts = is_drawn or bool(noise.rate or noise.final_rate)
+    yield rule(corrupts, none, "count", "unit", *shares, *substitution)
     yield rule(noise.substitute_share > 0, f"{name}.substitute_share is 0; raise it too", *substitution)
     is_blosum = noise.substitution == "blosum62"
     yield rule(is_blosum, f"it is of {name}.substitution='blosum62'", *substitution[1:])

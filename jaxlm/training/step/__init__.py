@@ -18,7 +18,7 @@ from jaxlm.training.step._evaluator import (
 from jaxlm.training.step._frozen import freeze, last_layers
 from jaxlm.training.step._joint import JointTask, JointTasks
 from jaxlm.training.step._optimizer import OptimizerConfig, decay_mask, make_optimizer
-from jaxlm.training.step._schedule import learning_rate_schedule, warmup_steps
+from jaxlm.training.step._schedule import cooldown_steps, learning_rate_schedule, warmup_steps
 from jaxlm.training.step._step import TrainState, init_state, make_train_step
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "OptimizerConfig",
     "TrainState",
     "compile_unless_cancelled",
+    "cooldown_steps",
     "decay_mask",
     "ensemble_step",
     "evaluate",

@@ -28,8 +28,11 @@ class OptimizerConfig:
       learning_rate: the peak of the learning rate.
       warmup: length of the warm-up: a float in [0, 1) is a fraction of the run, an int a number of steps; 0:
         there is no warm-up.
-      decay: how the learning rate falls after the warm-up: "cosine", "linear" or "constant" (see
+      decay: how the learning rate falls after the warm-up: "cosine", "linear", "constant", or only in the
+        last part of the run: "wsd" (warm-up, stable, decay) in a line, "wsd-sqrt" as 1 - sqrt (see
         `learning_rate_schedule`).
+      cooldown: length of that last part: a float in [0, 1] is a fraction of the run, an int a number of
+        steps.
       final_fraction: the final learning rate as a fraction of the peak, in [0, 1].
       beta1: decay rate of the running mean of the gradients.
       beta2: decay rate of the running mean of the squared gradients.
@@ -53,6 +56,7 @@ class OptimizerConfig:
     learning_rate: float = 1e-3
     warmup: int | float = 0.025
     decay: Decay = "cosine"
+    cooldown: int | float = 0.1
     final_fraction: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.999
@@ -67,6 +71,12 @@ class OptimizerConfig:
             raise ConfigError(
                 "optimizer.warmup is a fraction (float, in [0, 1)) or a number of steps (int, >= 0), "
                 f"got {self.warmup}"
+            )
+        is_fraction = isinstance(self.cooldown, float)
+        if not self.cooldown >= 0 or (is_fraction and self.cooldown > 1.0):
+            raise ConfigError(
+                "optimizer.cooldown is a fraction (float, in [0, 1]) or a number of steps (int, >= 0), "
+                f"got {self.cooldown}"
             )
         if self.decay not in DECAYS:
             raise ConfigError(f"optimizer.decay is one of {', '.join(DECAYS)}, got {self.decay!r}")
@@ -96,6 +106,7 @@ class OptimizerConfig:
             warmup=self.warmup,
             decay=self.decay,
             final_fraction=self.final_fraction,
+            cooldown=self.cooldown,
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxlm import corruption, data, models, ops, training
+from jaxlm.training.objectives._masked import plan_masked
 
 RNGS = {"mask": jax.random.key(3), "dropout": jax.random.key(4)}
 
@@ -307,3 +308,38 @@ def test_dropout_is_of_its_key_and_off_where_deterministic(params, task, masking
     one, two = jax.random.key(1), jax.random.key(2)
     assert loss(one, False) == loss(one, False) != loss(two, False)
     assert loss(one, True) == loss(two, True) != loss(one, False)
+
+
+@pytest.mark.parametrize("count", ["exact", "bernoulli"])
+@pytest.mark.parametrize(("rate", "final"), [(0.5, 0.1), (0.0, 0.4)])
+def test_the_rate_of_masks_changes_with_the_step(experiment, task, batches, count, rate, final):
+    """At each step the masks are those of a constant rate, and at the rates between none is left out."""
+    noise = dataclasses.replace(experiment.resolved_input_noise, rate=rate, final_rate=final, count=count)
+    setting = training.setting_of(
+        dataclasses.replace(experiment, input_noise=noise, run=training.RunConfig(steps=5, batch_size=8)),
+        task,
+        8,
+    )
+    plan = plan_masked(setting)
+    batch = jax.tree.map(jnp.asarray, batches[0])
+    prepare = jax.jit(lambda step: training.prepare_masked(RNGS["mask"], batch, step, plan))
+    scored = []
+    for step in range(6):
+        now = rate + (final - rate) * min(step / 4, 1)
+        constant = dataclasses.replace(noise, rate=round(now, 6), final_rate=None)
+        found = prepare(jnp.int32(step))
+        scored.append(float(found.weights.sum()))
+        assert int(found.overflow) == 0
+        if now > 0:
+            drawn = corruption.corrupt_batch(RNGS["mask"], batch, plan.input_noise._replace(config=constant))
+            np.testing.assert_array_equal(found.tokens, drawn.tokens)
+            assert scored[-1] == float(drawn.loss_mask.sum())
+    assert scored[4] == scored[5] and sorted(scored[:5]) == (scored[:5] if final > rate else scored[4::-1])
+
+
+def test_held_out_text_is_masked_at_the_final_rate(experiment, task):
+    noise = dataclasses.replace(experiment.resolved_input_noise, rate=0.5, final_rate=0.1)
+    setting = training.setting_of(dataclasses.replace(experiment, input_noise=noise), task, 8)
+    splits = [task.splits["validation"]]
+    held_out = training.evaluation_setting(setting, splits, 8, is_noisy=True)
+    assert held_out.input_noise == dataclasses.replace(noise, rate=0.1, final_rate=None)

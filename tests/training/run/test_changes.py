@@ -25,6 +25,7 @@ OTHER = {
     "run.max_bad_steps": 2,
     "optimizer.learning_rate": 3e-3,
     "optimizer.decay": "linear",
+    "optimizer.cooldown": 0.2,
     "optimizer.final_fraction": 0.5,
     "optimizer.weight_decay": 0.2,
 }

@@ -40,7 +40,7 @@ def test_what_is_not_given_takes_its_default():
         ({"data": {"paths": "a.txt"}}, r"data.paths must be a tuple of str: got 'a.txt'"),
         (
             {"optimizer": {"decay": "step"}},
-            "optimizer.decay must be one of cosine, linear, constant: got 'step'",
+            "optimizer.decay must be one of cosine, linear, constant, wsd, wsd-sqrt: got 'step'",
         ),
         ({"model": {"window": 1.5}}, "model.window must be int or None: got 1.5"),
     ],

@@ -62,7 +62,7 @@ def test_linear_and_constant():
 
 
 def test_an_unknown_decay_is_named():
-    with pytest.raises(ValueError, match="cosine, linear, constant, got 'step'"):
+    with pytest.raises(ValueError, match="cosine, linear, constant, wsd, wsd-sqrt, got 'step'"):
         training.learning_rate_schedule.__wrapped__(1.0, 10, decay="step")
 
 
@@ -83,3 +83,24 @@ def test_it_rises_then_falls_between_its_bounds(steps, warmup, decay, final):
     assert np.all(np.diff(values[: warm + 1]) >= -1e-6) or warm >= steps
     assert np.all(np.diff(values[warm:]) <= 1e-6)
     np.testing.assert_allclose(values[-1], 1.0 if decay == "constant" else final, atol=1e-6)
+
+
+@pytest.mark.parametrize("decay", ["wsd", "wsd-sqrt"])
+@pytest.mark.parametrize(("cooldown", "steps_of_it"), [(0.25, 50), (40, 40)])
+def test_wsd_is_stable_and_falls_in_the_cooldown_alone(decay, cooldown, steps_of_it):
+    options = {"warmup": 10, "decay": decay, "cooldown": cooldown, "final_fraction": 0.1}
+    rate = training.learning_rate_schedule(1e-3, 200, **options)
+    found = np.array([rate(jnp.int32(t)) for t in range(202)]) / 1e-3
+    expected = np.ones(202)
+    expected[:10] = [(1 + 9 * t / 10) / 10 for t in range(10)]
+    for t in range(200 - steps_of_it, 202):
+        left = max(200 - t, 0) / steps_of_it
+        fall = left if decay == "wsd" else 1 - math.sqrt(1 - left)
+        expected[t] = 0.1 + 0.9 * fall
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_longer_run_is_the_same_until_the_shorter_one_cools_down():
+    options = {"warmup": 5, "decay": "wsd", "cooldown": 20}
+    short, long = (training.learning_rate_schedule(1e-3, steps, **options) for steps in (100, 300))
+    assert [float(short(jnp.int32(t))) for t in range(81)] == [float(long(jnp.int32(t))) for t in range(81)]
