@@ -1,23 +1,19 @@
 """The probability of every byte of texts, each text in one pass of the model, or in windows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import models
+from jaxlm import ops
 from jaxlm.decoding.bytes._byte_model import ByteModel
-from jaxlm.decoding.bytes._byte_windows import (
-    LongText,
-    StemWindow,
-    WindowOpening,
-    WindowSettings,
-    checked_windows,
-    windows_of,
-)
-from jaxlm.decoding.bytes._stem_readings import StemReading, checked_tree, read_trees, text_bytes
-from jaxlm.decoding.bytes._stem_tree import StemSums, stem_sums
-from jaxlm.devices import Layout, local_layout
+from jaxlm.decoding.bytes._byte_windows import LongText, WindowOpening
+from jaxlm.decoding.bytes._ensemble import ByteEnsemble, pool_log_probs
+from jaxlm.decoding.bytes._next_bytes import NextBytes, read_next_bytes
+from jaxlm.decoding.bytes._probs import NUM_BYTES
+from jaxlm.decoding.bytes._stem_readings import text_bytes
+from jaxlm.decoding.bytes._window_readings import WindowOptions, WindowReading, read_windows
 from jaxlm.errors import UsageError
 
 
@@ -29,9 +25,10 @@ class ByteScores(NamedTuple):
         cannot be written. If the text was read in one window, their sum is the log of P_stem of the text as a
         prefix (see `ByteModel`).
       end_log_prob: that the text ends behind its last byte, given all of it.
-      dropped: the share of the mass that was lost because more than `max_stems` stems were live.
-      name: the probability that this is, "stem" or "canonical".
-      num_windows: how many windows the text was read in.
+      dropped: the share of the mass that was lost because more than `max_stems` stems were live; of an
+        ensemble, that of the member that lost most.
+      name: the probability that this is, "stem" or "canonical"; of an ensemble, "mixture" or "product".
+      num_windows: how many windows the text was read in; of an ensemble, by the member that needs most.
     """
 
     log_probs: np.ndarray
@@ -77,7 +74,7 @@ class ByteScores(NamedTuple):
 
 
 def score_bytes(
-    byte_model: ByteModel,
+    byte_model: ByteModel | ByteEnsemble,
     texts: Sequence[bytes | str] | bytes | str,
     *,
     long: LongText = "window",
@@ -92,11 +89,16 @@ def score_bytes(
     text is read in overlapping windows of tokens. Each byte gets its probability in one of them. It is given
     the bytes of that window before it, and that the first token of the window stands where it does among the
     text's canonical ids; the first token itself is not predicted, as an opening is not. At least `context`
-    tokens lie before each such byte, and the windows are as long as they can be: with bytes as tokens, and
-    a context of more tokens than the opening, they are those of `scoring.windows`. Memory grows with the number of bytes, and no faster.
+    tokens lie before each such byte, and the windows are as long as they can be: with bytes as tokens, and a
+    context of more tokens than the opening, they are those of `scoring.windows`. Memory grows with the number
+    of bytes, and no faster.
+
+    Under an ensemble, a byte's probability is that of `pool_log_probs`: of its members' distributions of the
+    next byte, each normalised and given the bytes before. Every member reads the text as it would alone, in
+    one pass where it fits.
 
     Args:
-      byte_model: from `make_byte_model`.
+      byte_model: from `make_byte_model`; or several as an ensemble.
       texts: bytes, or texts, whose UTF-8 is meant; one text is a list of one.
       long: what happens to texts that do not fit: "window" reads them in windows, "error" refuses them.
       window: the most tokens that the model reads at once; None: as many as it can.
@@ -127,11 +129,14 @@ def score_bytes(
       ((18,), 4)
     """
     texts = [texts] if isinstance(texts, (bytes, str)) else texts
-    longest = models.longest_text(byte_model.model.config)
-    settings = checked_windows(longest, byte_model.opening_ids, window=window, context=context, bos=bos)
+    options = WindowOptions(long, window, context, bos, devices)
+    if isinstance(byte_model, ByteEnsemble):
+        by_member = [read_next_bytes(member, texts, options) for member in byte_model.members]
+        rows = zip(map(text_bytes, texts), *by_member, strict=True)
+        return [_pooled(byte_model, text, members) for text, *members in rows]
     parts: list[list[_Part]] = [[] for _ in texts]
-    for number, part in _read_parts(byte_model, texts, settings, long, local_layout(devices)):
-        parts[number].append(part)
+    for reading in read_windows(byte_model, texts, options):
+        parts[reading.number].append(_part(byte_model, reading))
     return [_joined(byte_model, own) for own in parts]
 
 
@@ -151,67 +156,8 @@ class _Part(NamedTuple):
     kept: float
 
 
-def _read_parts(
-    byte_model: ByteModel,
-    texts: Sequence[bytes | str],
-    settings: WindowSettings,
-    long: LongText,
-    layout: Layout,
-) -> Iterator[tuple[int, _Part]]:
-    """Yields the parts of all texts, each with the number of its text."""
-    numbers, windows, trees = [], [], []
-    for number, text in enumerate(texts):
-        which = "the text" if len(texts) == 1 else f"text {number}"
-        data = byte_model.prefix + text_bytes(text)
-        own = list(window_list(byte_model, text_bytes(text), settings, long, which))
-        numbers += [number] * len(own)
-        windows += own
-        trees += [(data[window.start : window.stop], window.tree) for window in own]
-    for index, reading in read_trees(byte_model, trees, layout):
-        yield numbers[index], _part(byte_model, windows[index], reading)
-
-
-def window_list(
-    byte_model: ByteModel, text: bytes, settings: WindowSettings, long: LongText, which: str
-) -> list[StemWindow]:
-    """Returns the windows of a text.
-
-    Args:
-      byte_model: from `make_byte_model`.
-      text: bytes without the tokenizer's prefix.
-      settings: how a long text is divided.
-      long: what happens to one.
-      which: what a message calls the text.
-
-    Raises:
-      UsageError: as `score_bytes`.
-    """
-    if long not in ("window", "error"):
-        raise UsageError(f"long is one of window, error: got {long!r}")
-    tree = checked_tree(byte_model, text, which)
-    longest = int(tree.depths.max()) + 1
-    if long == "error" and longest > settings.length:
-        raise UsageError(
-            f"{which} has {longest} tokens with the opening and the model reads at most {settings.length}: "
-            "shorten it"
-        )
-    return list(windows_of(tree, len(byte_model.prefix) + len(text), settings))
-
-
-def window_sums(byte_model: ByteModel, window: StemWindow, reading: StemReading) -> StemSums:
-    """Returns the probabilities of the prefixes of a window.
-
-    Args:
-      byte_model: from `make_byte_model`.
-      window: of a text.
-      reading: what the model says behind its stems.
-    """
-    length, most = window.stop - window.start, byte_model.settings.max_stems
-    return stem_sums(window.tree, reading.masses, reading.columns, length, most)
-
-
-def _part(byte_model: ByteModel, window: StemWindow, reading: StemReading) -> _Part:
-    sums = window_sums(byte_model, window, reading)
+def _part(byte_model: ByteModel, reading: WindowReading) -> _Part:
+    _, window, _, sums = reading
     first = max(window.first, len(byte_model.prefix))
     joint, kept = sums.prefixes[first - window.start :], sums.kept[window.first - window.start :]
     is_possible = np.logical_and.accumulate(joint > -np.inf)
@@ -224,9 +170,26 @@ def _part(byte_model: ByteModel, window: StemWindow, reading: StemReading) -> _P
 
 def _joined(byte_model: ByteModel, parts: list[_Part]) -> ByteScores:
     parts = sorted(parts, key=lambda part: part.first)
-    log_probs = np.concatenate([part.log_probs for part in parts])
-    is_possible = np.logical_and.accumulate(log_probs > -np.inf)
-    log_probs = np.where(is_possible, log_probs, -np.inf)
-    end = parts[-1].end if is_possible.all() else -np.inf
+    log_probs, end = _possible(np.concatenate([part.log_probs for part in parts]), parts[-1].end)
     dropped = float(-np.expm1(sum(part.kept for part in parts))) + 0.0
     return ByteScores(log_probs, end, dropped, byte_model.settings.probability, len(parts))
+
+
+def _possible(log_probs: np.ndarray, end: float) -> tuple[np.ndarray, float]:
+    """The log-probs and the end's, without what follows an impossible byte."""
+    is_possible = np.logical_and.accumulate(log_probs > -np.inf)
+    return np.where(is_possible, log_probs, -np.inf), end if is_possible.all() else -np.inf
+
+
+def _pooled(ensemble: ByteEnsemble, text: bytes, members: Sequence[NextBytes]) -> ByteScores:
+    """The scores of a text under an ensemble."""
+    rows = np.full((len(members), ops.bucket(len(text) + 1), NUM_BYTES + 1), -np.inf, np.float32)
+    rows[:, : len(text) + 1] = [member.log_probs for member in members]
+    weights = jnp.asarray(ensemble.weights, jnp.float32)
+    pooled = np.asarray(pool_log_probs(rows, weights, pooling=ensemble.pooling), np.float64)
+    of_bytes = pooled[np.arange(len(text)), list(text)]
+    log_probs, end = _possible(of_bytes, float(pooled[len(text), NUM_BYTES]))
+    dropped, num_windows = (
+        max(getattr(member, name) for member in members) for name in ("dropped", "num_windows")
+    )
+    return ByteScores(log_probs, end, dropped, ensemble.pooling, num_windows)

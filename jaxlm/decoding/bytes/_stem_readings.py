@@ -36,6 +36,8 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 # By device: nodes that the model reads in one call, slots of a batch, and log-probs of a tile of nodes.
 NODES_OF_A_CALL, SLOTS_AT_ONCE = 512, 8192
+# All next bytes take a kilobyte for each byte behind a stem.
+SLOTS_WITH_NEXT_BYTES = 1024
 LOG_PROBS_AT_ONCE = {"cpu": 1 << 21, "gpu": 1 << 25, "tpu": 1 << 25}
 
 
@@ -122,7 +124,8 @@ def read_trees(
       layout: the devices over which the trees of a batch are divided.
       next_bytes: whether the masses of all next bytes are computed.
     """
-    for numbers in _batches([tree.num_nodes for _, tree in trees], len(layout.devices)):
+    num_slots = (SLOTS_WITH_NEXT_BYTES if next_bytes else SLOTS_AT_ONCE) * len(layout.devices)
+    for numbers in _batches([tree.num_nodes for _, tree in trees], num_slots):
         # One tree alone is read by one device; a batch is filled up, so that every device has as many.
         own = layout if len(numbers) > 1 else Layout(layout.devices[:1])
         readings = _read_batch(byte_model, [trees[number] for number in numbers], own, next_bytes)
@@ -138,12 +141,12 @@ def _is_cut(text: bytes) -> bool:
     return False
 
 
-def _batches(sizes: Sequence[int], num_devices: int) -> Iterator[list[int]]:
+def _batches(sizes: Sequence[int], num_slots: int) -> Iterator[list[int]]:
     """Yields the numbers of trees that are read together, those of like sizes."""
     order = sorted(range(len(sizes)), key=lambda number: sizes[number])
     batch: list[int] = []
     for number in order:
-        if batch and (len(batch) + 1) * _num_slots(sizes[number]) > SLOTS_AT_ONCE * num_devices:
+        if batch and (len(batch) + 1) * _num_slots(sizes[number]) > num_slots:
             yield batch
             batch = []
         batch.append(number)

@@ -18,6 +18,8 @@ TEXT = (
     "the cats' hats, naïve café 漢字 <|endoftext|> 👩‍👩‍👧 12345\n\n"
     "  def f(self):\n        return it's\t zzz  <tool> end."
 )
+# Its distributions are so peaked that stems which were left out join again with more than what is there.
+PEAKED = loaded_model(merges_tokenizer(), init_std=1.0)
 KINDS = [
     "byte-level",
     "byte-level, spaced",
@@ -161,8 +163,8 @@ def test_spans_are_sums_and_prefixes():
 @pytest.mark.parametrize("max_stems", [1, 2])
 def test_a_byte_is_never_likelier_than_certain(max_stems):
     """However few stems are live: what is left out and joins again adds nothing, for scores and states."""
-    model, rng = byte_model(max_stems=max_stems), np.random.default_rng(max_stems)
-    texts = [bytes(rng.choice(list(b"abc"), size=24).tolist()) for _ in range(16)]
+    model, rng = make_byte_model(PEAKED, max_stems=max_stems), np.random.default_rng(1)
+    texts = [bytes(rng.choice(list(b"abc"), size=24).tolist()) for _ in range(32)]
     dropped = 0
     for text, scores in zip(texts, score_bytes(model, texts), strict=True):
         lm = asked(model)
@@ -175,7 +177,8 @@ def test_a_byte_is_never_likelier_than_certain(max_stems):
     for byte in texts[0]:
         longer = state << byte
         assert longer.log_prob <= state.log_prob and state.joint_next().max() <= state.log_prob
-        np.testing.assert_allclose(longer.log_prob, state.joint_next()[byte], atol=1e-5)
+        # The sum over the stems before some of them are left out.
+        assert longer.log_prob <= state.joint_next()[byte] + 1e-5
         state = longer
     np.testing.assert_allclose(state.log_prob, score_bytes(model, texts[0])[0].log_prob, atol=1e-4)
 
