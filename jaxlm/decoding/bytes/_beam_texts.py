@@ -115,8 +115,9 @@ def write_with_beams(
       weights: `Float[E]` of the members.
       pooling: how their distributions are pooled, as for `pool_log_probs`.
     """
-    if any(map(_has_ends_with_bytes, members)):
-        return [None] * len(texts)  # in prompts these are text, which the loop does not know
+    # The loop does not know ids that are text in prompts, nor a first context without a token.
+    if any(_has_ends_with_bytes(member) or not member.byte_model.opening_ids for member in members):
+        return [None] * len(texts)
     num_rows = ops.bucket(len(texts))
     lengths = np.zeros(num_rows, np.int32)
     lengths[: len(texts)] = [len(text) for text in texts]

@@ -17,7 +17,7 @@ from jaxlm.decoding.bytes._beam_state import beam_state
 from jaxlm.decoding.bytes._beam_texts import EndedBy
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._choice import draw_names
-from jaxlm.decoding.bytes._states import as_bytes, sample_dict
+from jaxlm.decoding.bytes._states import NO_FIRST_BYTE, as_bytes, sample_dict
 from jaxlm.decoding.bytes._stem_readings import StemReading, read_stems
 from jaxlm.decoding.bytes._stem_tree import stem_sums
 from jaxlm.decoding.bytes._trie import nodes_of_bytes
@@ -149,10 +149,7 @@ def _parts_of_all(
 ) -> list[list[_CoverPart]]:
     """The parts of each text's covers; none of the empty text, which the empty cover covers."""
     if b"" in texts and not byte_model.opening_ids:
-        raise UsageError(
-            "the prompt is empty, and this model has no token that begins texts: write some, or give "
-            "make_byte_model an opening"
-        )
+        raise UsageError(NO_FIRST_BYTE)
     if beam is not None:
         first = beam_state(byte_model, beam)
         states = [first.prefill(text) for text in texts]
@@ -212,10 +209,9 @@ def _cover(
 
 def _last(byte_model: ByteModel, part: _CoverPart, choose: Callable[[np.ndarray], int]) -> tuple[int, float]:
     """The last token of a cover, and the log of its share among those that may be it."""
-    ids = np.array(
-        [id for id, data in enumerate(byte_model.token_bytes) if data and data.startswith(part.rest)],
-        np.int64,
-    )
+    trie = byte_model.trie
+    node = nodes_of_bytes(trie, part.rest, len(part.rest))[0, -1]
+    ids = np.asarray(trie.token_ids)[int(trie.starts[node]) : int(trie.ends[node])]
     log_probs = byte_model.first_log_probs
     if byte_model.opening_ids or part.ids:
         log_probs = byte_model.lm.log_probs([byte_model.lm.node((*byte_model.opening_ids, *part.ids))])[0]

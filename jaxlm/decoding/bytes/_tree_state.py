@@ -22,7 +22,7 @@ from jaxlm.decoding.bytes._forecasts import (
 )
 from jaxlm.decoding.bytes._host_trie import host_trie
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs
-from jaxlm.decoding.bytes._states import StatefulByteLM, checked_byte
+from jaxlm.decoding.bytes._states import NO_FIRST_BYTE, StatefulByteLM, checked_byte
 from jaxlm.decoding.bytes._stem_readings import read_stems, text_bytes
 from jaxlm.decoding.bytes._stem_tree import bounded, log_sum, stem_sums
 from jaxlm.decoding.bytes._trie import (
@@ -239,10 +239,7 @@ class TreeByteState(StatefulByteLM):
             self._joint = np.full(END_OF_TEXT + 1, -np.inf)
             return self._joint
         if not self.context and not self.byte_model.opening_ids:
-            raise UsageError(
-                "no byte has been read, and this model has no token that begins texts: write some, or give "
-                "make_byte_model an opening"
-            )
+            raise UsageError(NO_FIRST_BYTE)
         yield from self._read()
         reading, masses = yield from self._masses()
         joint = np.full(END_OF_TEXT + 1, -np.inf)

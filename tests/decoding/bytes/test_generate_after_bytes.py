@@ -10,7 +10,7 @@ from jaxlm.decoding import GenerationConfig, Sampling
 from jaxlm.decoding.bytes import BeamSettings, generate_after_bytes, make_byte_model
 from jaxlm.errors import UsageError
 from tests.decoding.bytes import oracle
-from tests.decoding.bytes.small_models import MERGES, asked, byte_model, loaded_model, merges_tokenizer
+from tests.decoding.bytes.small_models import MERGES, asked, byte_model, loaded_model
 from tests.tokenizers.byte_kinds import kind
 
 TOKENS, ENCODE = oracle.bpe(b"abc", MERGES)
@@ -157,5 +157,5 @@ def test_requests_are_checked():
     with pytest.raises(UsageError, match="no token of this model can write the byte b'z'"):
         generate_after_bytes(model, b"az")
     unopened = make_byte_model(loaded_model(kind("words")[0], max_length=512, vocab_size=512))
-    with pytest.raises(UsageError, match="the prompt is empty"):
+    with pytest.raises(UsageError, match="no token that begins texts"):
         generate_after_bytes(unopened, b"")
