@@ -199,7 +199,8 @@ class BeamEngine:
           context: its node in the model's cache.
           is_text: whether ids that end a text are read as their bytes.
         """
-        log_probs = self._log_probs([context])
+        known = self.lm.log_probs([context])[0] if context.depth else self._first_log_probs
+        log_probs = jnp.asarray(known)[None]
         as_text, _ = text_log_probs(log_probs, self.sampling, self.eos_ids, jnp.asarray([is_text]))
         return np.asarray(as_text)[0]
 
