@@ -24,6 +24,12 @@ class BeamCandidate(NamedTuple):
       tokens: ids, after those that open every text.
       partial: the bytes after them, of a token that is not finished.
       log_prob: nats of the tokens and of all tokens that begin with the partial bytes.
+
+    Example:
+      >>> from jaxlm.decoding.bytes import BeamCandidate
+      >>> candidate = BeamCandidate(tokens=(116, 111), partial=b" b", log_prob=-7.5)
+      >>> candidate.tokens, candidate.partial
+      ((116, 111), b' b')
     """
 
     tokens: tuple[int, ...]
@@ -314,6 +320,20 @@ def beam_state(
 
     Raises:
       UsageError: if its tokens cannot write the bytes that its tokenizer puts in front of a text.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import BeamSettings, beam_state, make_byte_model
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, causal=True, max_length=32)
+      >>> config, tokenizer = models.TransformerConfig(**size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> state = beam_state(make_byte_model(loaded), BeamSettings(num_candidates=3))
+      >>> [candidate.partial for candidate in (state << ord("t")).candidates], state.context
+      ([b't'], b'')
     """
     settings = BeamSettings(num_candidates=5) if settings is None else settings
     engine = BeamEngine(

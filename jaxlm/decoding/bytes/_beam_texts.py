@@ -46,6 +46,13 @@ class GeneratedBytes(NamedTuple):
       log_probs: `Float32[...]` nats of every choice under the model itself, before temperature and cuts: of
         each new byte, then of those of the stop string, or of the end.
       ended_by: "end" (the model's own), "stop_string", or "length".
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.decoding.bytes import GeneratedBytes
+      >>> written = GeneratedBytes(b"to", b" be", np.log(np.array([0.5, 0.5, 0.25, 1.0])), "end")
+      >>> written.text, round(written.log_likelihood, 3)
+      (' be', -2.773)
     """
 
     prompt: bytes

@@ -36,6 +36,13 @@ class CoveredText(NamedTuple):
       cover_log_prob: nats of the cover given the prompt, 0 at most.
       log_probs: `Float32[U]` nats of each of the tokens.
       ended_by: "end" (a stop id), "stop_string", or "length".
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.decoding.bytes import CoveredText
+      >>> cover, tokens = np.array([262, 98]), np.array([101])
+      >>> CoveredText(b"to b", b"e", cover, tokens, 0.0, np.zeros(1), "length").text
+      'e'
     """
 
     prompt: bytes

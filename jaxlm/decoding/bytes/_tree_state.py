@@ -325,6 +325,20 @@ def tree_state(byte_model: ByteModel, context: bytes | str = b"") -> TreeByteSta
 
     Raises:
       UsageError: as `TreeByteState.prefill`.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import make_byte_model, tree_state
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, causal=True, max_length=32)
+      >>> config, tokenizer = models.TransformerConfig(**size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> state = tree_state(make_byte_model(loaded), b"to b")
+      >>> state.context, state.log_prob < 0, state.dropped
+      (b'to b', True, 0.0)
     """
     state = TreeByteState(byte_model, byte_model.prefix)
     return state.prefill(context) if context else state
