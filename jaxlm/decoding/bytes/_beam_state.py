@@ -11,8 +11,9 @@ from jaxlm.decoding.bytes._beam_engine import BeamEngine, BeamStep
 from jaxlm.decoding.bytes._beam_settings import BeamSettings
 from jaxlm.decoding.bytes._beam_step import NO_BYTE
 from jaxlm.decoding.bytes._byte_model import ByteModel
+from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, NUM_BYTES, ByteLogProbs
-from jaxlm.decoding.bytes._states import NO_FIRST_BYTE, StatefulByteLM, as_bytes, checked_byte
+from jaxlm.decoding.bytes._states import StatefulByteLM, as_bytes, checked_byte
 from jaxlm.decoding.bytes._trie import ByteTrie, make_byte_trie
 from jaxlm.errors import UsageError
 

@@ -20,6 +20,12 @@ from jaxlm.typing import Array, Bool, Float, Int
 LMNode = Any  # a context of `CachedLM.node`
 
 
+NO_FIRST_BYTE = (
+    "no byte has been read, and this model has no token that begins texts: write some, or give "
+    "make_byte_model an opening"
+)
+
+
 class Forecast(NamedTuple):
     """What the model says behind a stem.
 

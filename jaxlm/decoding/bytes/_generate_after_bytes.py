@@ -17,7 +17,8 @@ from jaxlm.decoding.bytes._beam_state import beam_state
 from jaxlm.decoding.bytes._beam_texts import EndedBy
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._choice import draw_names
-from jaxlm.decoding.bytes._states import NO_FIRST_BYTE, as_bytes, sample_dict
+from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE
+from jaxlm.decoding.bytes._states import as_bytes, sample_dict
 from jaxlm.decoding.bytes._stem_readings import StemReading, read_stems
 from jaxlm.decoding.bytes._stem_tree import stem_sums
 from jaxlm.decoding.bytes._trie import nodes_of_bytes
@@ -168,7 +169,7 @@ def _parts(byte_model: ByteModel, reading: StemReading) -> list[_CoverPart]:
     data, tree, masses, columns = reading
     sums = stem_sums(tree, masses, columns, len(data), byte_model.settings.max_stems)
     parts = []
-    for node in sums.lives[-1]:
+    for node in sums.live:
         rest = data[int(tree.ends[node]) :]
         if rest:
             log_prob = float(sums.nodes[node]) + float(masses.pieces[node, len(rest) - 1])

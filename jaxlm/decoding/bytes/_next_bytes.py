@@ -116,6 +116,5 @@ def _distributions(reading: WindowReading, first: int, stop: int) -> np.ndarray:
         with np.errstate(divide="ignore"):
             rows[row, :NUM_BYTES] = np.logaddexp.reduce(terms, axis=0, initial=-np.inf)
         rows[row, NUM_BYTES] = sums.ends[size]
-        np.minimum(rows[row], sums.prefixes[size], out=rows[row])
     total = np.logaddexp.reduce(rows, axis=1, keepdims=True)
     return np.where(total > -np.inf, rows - np.where(total > -np.inf, total, 0.0), -np.inf)

@@ -20,10 +20,6 @@ from jaxlm.decoding.bytes._probs import NUM_BYTES, ByteLogProbs
 from jaxlm.errors import UsageError
 from jaxlm.io import matches_type
 
-NO_FIRST_BYTE = (
-    "no byte has been read, and this model has no token that begins texts: write some, or give "
-    "make_byte_model an opening"
-)
 Draw = Callable[..., int | None]
 _State = TypeVar("_State", bound="StatefulByteLM")
 _Result = TypeVar("_Result")

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._forecasts import (
+    NO_FIRST_BYTE,
     Forecast,
     LMNode,
     Stem,
@@ -22,7 +23,7 @@ from jaxlm.decoding.bytes._forecasts import (
 )
 from jaxlm.decoding.bytes._host_trie import host_trie
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs
-from jaxlm.decoding.bytes._states import NO_FIRST_BYTE, StatefulByteLM, checked_byte
+from jaxlm.decoding.bytes._states import StatefulByteLM, checked_byte
 from jaxlm.decoding.bytes._stem_readings import read_stems, text_bytes
 from jaxlm.decoding.bytes._stem_tree import bounded, log_sum, stem_sums
 from jaxlm.decoding.bytes._trie import (
@@ -125,8 +126,7 @@ class TreeByteState(StatefulByteLM):
     def log_prob(self) -> float:
         """The log-probability of the bytes read so far, as a prefix of texts or as a whole text, in nats."""
         if self._has_ended and self._before is not None:
-            joint = _run(self._before._next(), self._before)
-            return float(joint[END_OF_TEXT]) - self._before._required().base
+            return float(self._before.joint_next()[END_OF_TEXT])
         reading = _run(self._read(), self)
         return reading.log_prob - reading.base
 
@@ -195,7 +195,11 @@ class TreeByteState(StatefulByteLM):
         divided.
         """
         joint = _run(self._next(), self)
-        return joint - (0.0 if self._has_ended else self._required().base)
+        if self._has_ended:
+            return joint
+        # Where a stem that was left out joins again, it brings no more than what is there: see `StemSums`.
+        reading = self._required()
+        return np.minimum(joint, reading.log_prob) - reading.base
 
     def _after(self, context: bytes | str | Iterable[int]) -> "TreeByteState":
         new = text_bytes(context)
@@ -247,8 +251,7 @@ class TreeByteState(StatefulByteLM):
             joint[:END_OF_TEXT] = np.logaddexp(joint[:END_OF_TEXT], stem.log_prob + row)
             if stem.node is reading.closed and stem.forecast is not None:
                 joint[END_OF_TEXT] = stem.log_prob + stem.forecast.end
-        # Where a stem that was left out joins again, it brings no more than what is there: see `StemSums`.
-        self._joint = joint = np.minimum(joint, reading.log_prob)
+        self._joint = joint
         return joint
 
     def _masses(self) -> _Asking:
@@ -365,7 +368,7 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     steps = host_trie(byte_model)
     live = tuple(
         Stem(nodes[number], float(sums.nodes[number]), steps.descend(data[int(tree.ends[number]) :]))
-        for number in sums.lives[-1]
+        for number in sums.live
     )
     known = {node: float(log_prob) for node, log_prob in zip(nodes, sums.nodes, strict=True)}
     is_whole = (tree.ends == len(data)) & (tree.sinces == len(data))
