@@ -205,13 +205,13 @@ def _cover(
     if total == -np.inf:
         raise UsageError(f"no token of this model goes on with {text[-20:]!r}: it has probability 0")
     if rng is None:
-        chosen = [(part, *_last(byte_model, part, np.argmax)) for part in parts if part.log_prob > -np.inf]
+        chosen = [(part, *_last(byte_model, part, _likeliest)) for part in parts if part.log_prob > -np.inf]
         # The likeliest of all covers, and not the likeliest one of the likeliest part.
         part, id, share = max(chosen, key=lambda choice: choice[0].log_prob + choice[2])
     else:
         stem_rng, last_rng = jax.random.split(rng)
         part = parts[_drawn(weights - total, stem_rng)]
-        _, id, share = part, *_last(byte_model, part, lambda row: _drawn(row, last_rng))
+        id, share = _last(byte_model, part, lambda row: _drawn(row, last_rng))
     return (*part.ids, id), min(part.log_prob + share - total, 0.0)
 
 
@@ -230,6 +230,10 @@ def _last(byte_model: ByteModel, part: _CoverPart, choose: Callable[[np.ndarray]
     row -= np.logaddexp.reduce(row)
     index = int(choose(row))
     return int(ids[index]), float(row[index])
+
+
+def _likeliest(log_weights: np.ndarray) -> int:
+    return int(log_weights.argmax())
 
 
 def _drawn(log_weights: np.ndarray, rng: jax.Array) -> int:

@@ -38,7 +38,7 @@ class StemPrograms(NamedTuple):
     masses: Callable[..., tuple[Array, ...]]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)
 def stem_programs(model: nn.Module, layout: Layout, *, next_bytes: bool) -> StemPrograms:
     """Returns the programs of a model on some devices; those of the same are made once.
 
