@@ -79,13 +79,13 @@ def read_stems(byte_model: ByteModel, texts: Sequence[bytes]) -> list[StemReadin
     for number, text in enumerate(texts):
         which = "the text" if len(texts) == 1 else f"text {number}"
         tree = checked_tree(byte_model, text, which)
-        check_length(tree, reads, which)
+        check_tree_fits(tree, reads, which)
         trees.append((byte_model.prefix + text, tree))
     readings = dict(read_trees(byte_model, trees, Layout(local_layout().devices[:1])))
     return [readings[number] for number in range(len(texts))]
 
 
-def check_length(tree: StemTree, reads: int, which: str) -> None:
+def check_tree_fits(tree: StemTree, reads: int, which: str) -> None:
     """Refuses a text that does not fit.
 
     Args:
