@@ -12,6 +12,7 @@ from jaxlm import io, models, pretrained, tokenizers
 from jaxlm.decoding import CachedLM
 from jaxlm.decoding.bytes._canonical import CanonicalEncoder
 from jaxlm.decoding.bytes._trie import ByteTrie, make_byte_trie
+from jaxlm.devices import Layout
 from jaxlm.errors import UsageError
 
 Probability = Literal["stem", "canonical"]
@@ -23,6 +24,11 @@ class ByteSettings(NamedTuple):
     Attributes:
       max_stems: how many canonical stems a probability is a sum over.
       probability: "stem": all ids but the last are canonical; "canonical": the last one, too.
+
+    Example:
+      >>> from jaxlm.decoding.bytes import ByteSettings
+      >>> ByteSettings(max_stems=32)
+      ByteSettings(max_stems=32, probability='stem')
     """
 
     max_stems: int = 16
@@ -48,6 +54,21 @@ class ByteModel:
       eos_ids: ids of which each ends a text.
       encoder: gives bytes their canonical ids.
       settings: how it computes.
+      loaded: the model as it was opened.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import make_byte_model
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, causal=True, max_length=32)
+      >>> config, tokenizer = models.TransformerConfig(**size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> byte_model = make_byte_model(loaded)
+      >>> byte_model.encode(b"hi"), byte_model.longest_token, len(byte_model.producible)
+      ((104, 105), 1, 256)
     """
 
     model: nn.Module
@@ -58,6 +79,7 @@ class ByteModel:
     eos_ids: tuple[int, ...]
     encoder: CanonicalEncoder
     settings: ByteSettings
+    loaded: pretrained.Loaded
 
     def __repr__(self) -> str:
         known = sum(1 for data in self.token_bytes if data)
@@ -118,6 +140,23 @@ class ByteModel:
         """The log-probs `Float32[V]` of the first id of a text where no opening tells them."""
         has_bytes = np.array([bool(data) for data in self.token_bytes])
         return np.where(has_bytes, -np.log(has_bytes.sum()), -np.inf).astype(np.float32)
+
+    @functools.cached_property
+    def _replicas(self) -> dict[Layout, tuple[Mapping[str, Any], ByteTrie]]:
+        return {}
+
+    def on_devices(self, layout: Layout) -> tuple[Mapping[str, Any], ByteTrie]:
+        """Returns the parameters and the trie with a copy on each device; copies of one layout are kept.
+
+        Args:
+          layout: the devices.
+        """
+        if len(layout.devices) == 1:
+            return self.params, self.trie
+        if layout not in self._replicas:
+            self._replicas.clear()
+            self._replicas[layout] = layout.replicate((self.params, self.trie))
+        return self._replicas[layout]
 
     @functools.cached_property
     def _followers(self) -> dict[int, np.ndarray]:
@@ -225,6 +264,7 @@ def make_byte_model(
         eos_ids,
         CanonicalEncoder(tokenizer, table._replace(values=values)),
         ByteSettings(max_stems, probability),
+        loaded,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._forecasts import (
+    NO_FIRST_BYTE,
     Forecast,
     LMNode,
     Stem,
@@ -22,8 +23,8 @@ from jaxlm.decoding.bytes._forecasts import (
 )
 from jaxlm.decoding.bytes._host_trie import host_trie
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs
-from jaxlm.decoding.bytes._score_bytes import read_stems, text_bytes
 from jaxlm.decoding.bytes._states import StatefulByteLM, checked_byte
+from jaxlm.decoding.bytes._stem_readings import read_stems, text_bytes
 from jaxlm.decoding.bytes._stem_tree import bounded, log_sum, stem_sums
 from jaxlm.decoding.bytes._trie import (
     TRIE_ROOT,
@@ -125,8 +126,7 @@ class TreeByteState(StatefulByteLM):
     def log_prob(self) -> float:
         """The log-probability of the bytes read so far, as a prefix of texts or as a whole text, in nats."""
         if self._has_ended and self._before is not None:
-            joint = _run(self._before._next(), self._before)
-            return float(joint[END_OF_TEXT]) - self._before._required().base
+            return float(self._before.joint_next()[END_OF_TEXT])
         reading = _run(self._read(), self)
         return reading.log_prob - reading.base
 
@@ -195,7 +195,11 @@ class TreeByteState(StatefulByteLM):
         divided.
         """
         joint = _run(self._next(), self)
-        return joint - (0.0 if self._has_ended else self._required().base)
+        if self._has_ended:
+            return joint
+        # Where a stem that was left out joins again, it brings no more than what is there: see `StemSums`.
+        reading = self._required()
+        return np.minimum(joint, reading.log_prob) - reading.base
 
     def _after(self, context: bytes | str | Iterable[int]) -> "TreeByteState":
         new = text_bytes(context)
@@ -239,10 +243,7 @@ class TreeByteState(StatefulByteLM):
             self._joint = np.full(END_OF_TEXT + 1, -np.inf)
             return self._joint
         if not self.context and not self.byte_model.opening_ids:
-            raise UsageError(
-                "no byte has been read, and this model has no token that begins texts: write some, or give "
-                "make_byte_model an opening"
-            )
+            raise UsageError(NO_FIRST_BYTE)
         yield from self._read()
         reading, masses = yield from self._masses()
         joint = np.full(END_OF_TEXT + 1, -np.inf)
@@ -312,7 +313,7 @@ class TreeByteState(StatefulByteLM):
             known,
             path[count],
             tail[num_bytes:],
-            log_sum([term for term, _ in terms]),
+            min(reading.log_prob, log_sum([term for term, _ in terms])),
             reading.kept + lost,
             reading.base,
         )
@@ -327,6 +328,20 @@ def tree_state(byte_model: ByteModel, context: bytes | str = b"") -> TreeByteSta
 
     Raises:
       UsageError: as `TreeByteState.prefill`.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import make_byte_model, tree_state
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, causal=True, max_length=32)
+      >>> config, tokenizer = models.TransformerConfig(**size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> state = tree_state(make_byte_model(loaded), b"to b")
+      >>> state.context, state.log_prob < 0, state.dropped
+      (b'to b', True, 0.0)
     """
     state = TreeByteState(byte_model, byte_model.prefix)
     return state.prefill(context) if context else state
