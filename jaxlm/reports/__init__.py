@@ -2,15 +2,24 @@
 
 from jaxlm.reports._curve import draw_curve
 from jaxlm.reports._scores import corpus_line, histogram_png, ranking_table, score_table
-from jaxlm.reports._tables import evaluation_table, fill_table, level_table, next_table
+from jaxlm.reports._tables import (
+    byte_evaluation_table,
+    evaluation_table,
+    fill_table,
+    level_table,
+    next_bytes_table,
+    next_table,
+)
 
 __all__ = [
+    "byte_evaluation_table",
     "corpus_line",
     "draw_curve",
     "evaluation_table",
     "fill_table",
     "histogram_png",
     "level_table",
+    "next_bytes_table",
     "next_table",
     "ranking_table",
     "score_table",

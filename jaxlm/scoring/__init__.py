@@ -1,5 +1,6 @@
 """Scores of texts under a model: log-likelihoods and other measures, of single texts and of whole corpora."""
 
+from jaxlm.scoring._byte_evaluation import ByteEvaluation, evaluate_bytes
 from jaxlm.scoring._causal import causal_log_probs, next_token_log_probs
 from jaxlm.scoring._harness import HarnessModel, register_harness
 from jaxlm.scoring._measures import MEASURES
@@ -38,12 +39,14 @@ from jaxlm.scoring.jobs import (
     start_ray,
 )
 from jaxlm.scoring.measures import (
+    ByteLogLikelihood,
     Conditional,
     Context,
     DocumentBlock,
     InstructionRatio,
     LogLikelihood,
     Measure,
+    MeasureEngine,
     PseudoLogLikelihood,
     Round,
     ScoreError,
@@ -71,6 +74,8 @@ from jaxlm.scoring.variants import (
 
 __all__ = [
     "MEASURES",
+    "ByteEvaluation",
+    "ByteLogLikelihood",
     "Conditional",
     "Context",
     "ContrastRows",
@@ -89,6 +94,7 @@ __all__ = [
     "LogLikelihood",
     "LogProbForward",
     "Measure",
+    "MeasureEngine",
     "PseudoLogLikelihood",
     "Query",
     "QueryBlock",
@@ -111,6 +117,7 @@ __all__ = [
     "WorkCounts",
     "bootstrap_interval",
     "causal_log_probs",
+    "evaluate_bytes",
     "file_source",
     "find_variant_column",
     "finish_writing",

@@ -1,5 +1,6 @@
 """What is asked of a model about a document, and the row that its answers make."""
 
+from jaxlm.scoring.measures._byte_log_likelihood import ByteLogLikelihood
 from jaxlm.scoring.measures._conditional import Conditional
 from jaxlm.scoring.measures._instruction_ratio import InstructionRatio
 from jaxlm.scoring.measures._log_likelihood import log_likelihood, segment_log_likelihood, span_mask
@@ -12,6 +13,7 @@ from jaxlm.scoring.measures._measure import (
     Context,
     DocumentBlock,
     Measure,
+    MeasureEngine,
     Question,
     Round,
     ScoreError,
@@ -30,6 +32,7 @@ __all__ = [
     "BATCHES_OF_GENERATION",
     "MODELS_ASKED",
     "OPEN_BUFFERS",
+    "ByteLogLikelihood",
     "Conditional",
     "Context",
     "DocumentBlock",
@@ -41,6 +44,7 @@ __all__ = [
     "MaskedSpans",
     "MaskedText",
     "Measure",
+    "MeasureEngine",
     "PseudoLogLikelihood",
     "Question",
     "Round",

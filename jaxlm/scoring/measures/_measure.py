@@ -2,17 +2,26 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from jaxlm import data, models, tokenizers
+from jaxlm import data, models, pretrained, tokenizers
 from jaxlm.errors import ConfigError, ScoreError
 from jaxlm.io import check_numbers
-from jaxlm.scoring.engine import Forward, LogProbForward, Query, QueryBlock, vocab_size_of
+from jaxlm.scoring.engine import (
+    EngineConfig,
+    EngineSettings,
+    Forward,
+    LogProbForward,
+    Query,
+    QueryBlock,
+    WorkCounts,
+    vocab_size_of,
+)
 
 Question = Literal["next_token", "fill"]
 MODELS_ASKED: dict[Question, str] = {
@@ -20,7 +29,7 @@ MODELS_ASKED: dict[Question, str] = {
     "fill": models.MASKED_LM.name,
 }
 # The smallest values of options that several measures have.
-LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
+LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1, "max_stems": 1}
 
 
 class Context(NamedTuple):
@@ -79,6 +88,29 @@ class DocumentBlock(NamedTuple):
     states: Sequence[Any]
     counts: Sequence[int]
     queries: QueryBlock
+
+
+class MeasureEngine(Protocol):
+    """What answers the queries of a measure that has an engine of its own (`Measure.own_engine`)."""
+
+    @property
+    def config(self) -> EngineSettings:
+        """How many queries are asked together."""
+        ...
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the answers depend on beyond the model and the measure's options, as JSON values."""
+        ...
+
+    @property
+    def work(self) -> WorkCounts | None:
+        """How much was computed so far; None: unknown."""
+        ...
+
+    def __call__(self, queries: Iterable[Query]) -> Iterator[Any]:
+        """Yields the answer to each query, in order."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,6 +176,19 @@ class Measure(abc.ABC):
         """
         del context
         return LogProbForward()
+
+    def own_engine(self, loaded: pretrained.Loaded, config: EngineConfig | None) -> MeasureEngine | None:
+        """Returns what answers this measure's queries in place of an `Engine`; None: an `Engine` does.
+
+        Args:
+          loaded: the model.
+          config: how the user wants queries to be packed; None: as suits the model.
+
+        Raises:
+          JaxlmError: if the model cannot be asked for this measure.
+        """
+        del loaded, config
+        return None
 
     @property
     def fields(self) -> tuple[str, ...]:
