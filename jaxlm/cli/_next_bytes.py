@@ -75,7 +75,9 @@ def show_next_bytes(
         else:
             print("\n" * (number > 0) + answer.text.decode(errors="backslashreplace"))
             show(reports.next_bytes_table(answer.view, top_k))
-            print(_totals(answer))
+            _show_totals(answer)
+    if not as_json:
+        print(f"P is {PROBABILITIES[byte_model.settings.probability]}")
 
 
 def next_bytes_as_json(answer: NextBytes, top_k: int) -> dict[str, Any]:
@@ -130,17 +132,15 @@ def _answers(
         yield NextBytes(before, view, log_prob, state.dropped, name, after, own)
 
 
-def _totals(answer: NextBytes) -> str:
-    """The probability of the text in words, and of the continuation."""
-    lines, size = [], len(answer.text)
+def _show_totals(answer: NextBytes) -> None:
+    """Prints the probability of the text in words, and that of the continuation."""
+    size = len(answer.text)
     if size:
         bits = -answer.log_prob / math.log(2.0) / size
         count = "1 byte" if size == 1 else f"{size:,} bytes"
-        lines.append(f"log P of the text: {answer.log_prob:.4f} nats, {count}, {bits:.3f} bits a byte")
+        print(f"log P of the text: {answer.log_prob:.4f} nats, {count}, {bits:.3f} bits a byte")
+    if answer.dropped:
+        print(f"{answer.dropped:.1e} of P is left out")
     if answer.target_log_probs is not None:
         loss = answer.target_loss
-        lines.append(f"target: {loss:.4f} nats a byte, {loss / math.log(2.0):.3f} bits a byte")
-    lines.append(f"P is {PROBABILITIES[answer.name]}")
-    if answer.dropped:
-        lines.append(f"{answer.dropped:.1e} of P is left out")
-    return "\n".join(lines)
+        print(f"target: {loss:.4f} nats a byte, {loss / math.log(2.0):.3f} bits a byte")

@@ -8,12 +8,13 @@ from typing import ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from jaxlm import data, pretrained
+from jaxlm import data, pretrained, tokenizers
 from jaxlm.decoding.bytes import ByteScores, make_byte_model
 from jaxlm.errors import JaxlmError
 from jaxlm.scoring.engine import EngineConfig, Query, complete_config
 from jaxlm.scoring.measures._byte_engine import ByteEngine
 from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
+from jaxlm.scoring.measures._openings import trained_frame
 from jaxlm.scoring.measures._text_numbers import count_words, perplexity_of_nats
 
 NO_PLACES = np.zeros(0, np.int32)
@@ -68,13 +69,21 @@ class ByteLogLikelihood(Measure):
             raise ScoreError("no token ends texts: the tokenizer has no eos; leave eos out")
         return ByteEngine(byte_model, complete_config(None, loaded), config)
 
+    def remark(self, context: Context, asked: "ByteLogLikelihood") -> str:
+        """Returns a warning that no token opens texts; "" if one does."""
+        del asked
+        trained = trained_frame(context)
+        if any(tokenizers.text_frame(context.tokenizer, use, trained).opening for use in ("score", "prefix")):
+            return ""
+        return "no token opens texts: each token counts as equally likely at the beginning of a text"
+
     def texts(self, record: data.Record) -> Sequence[str]:
         """Returns nothing: texts are not encoded ahead."""
         del record
         return ()
 
     def columns(self, context: Context) -> list[pa.Field]:
-        """Returns counts, the log-likelihood with its rates, which probability it is, and the list of bytes."""
+        """Returns counts, the log-likelihood with its rates, the probability's name, and lists of bytes."""
         del context
         rates = [
             pa.field(name, pa.float64()) for name in ("word_perplexity", "byte_perplexity", "bits_per_byte")

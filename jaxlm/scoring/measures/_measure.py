@@ -4,7 +4,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +90,7 @@ class DocumentBlock(NamedTuple):
     queries: QueryBlock
 
 
+@runtime_checkable
 class MeasureEngine(Protocol):
     """What answers the queries of a measure that has an engine of its own (`Measure.own_engine`)."""
 
