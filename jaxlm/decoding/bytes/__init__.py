@@ -6,6 +6,7 @@ from jaxlm.decoding.bytes._beam_texts import GeneratedBytes
 from jaxlm.decoding.bytes._byte_model import ByteModel, ByteSettings, make_byte_model
 from jaxlm.decoding.bytes._ensemble import ByteEnsemble, EnsembleByteState, ensemble_state, pool_log_probs
 from jaxlm.decoding.bytes._generate_bytes import ByteGenerationConfig, generate_bytes
+from jaxlm.decoding.bytes._next_bytes import NextBytes, next_byte_log_probs
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
 from jaxlm.decoding.bytes._score_bytes import ByteScores, score_bytes
 from jaxlm.decoding.bytes._states import StatefulByteLM, sample_dict
@@ -37,6 +38,7 @@ __all__ = [
     "EnsembleByteState",
     "GeneratedBytes",
     "LazyLogProbs",
+    "NextBytes",
     "StatefulByteLM",
     "StatefulTokenizedLM",
     "TreeByteState",
@@ -48,6 +50,7 @@ __all__ = [
     "make_byte_trie",
     "mass_pyramid",
     "next_byte_log_masses",
+    "next_byte_log_probs",
     "node_log_masses",
     "nodes_of_bytes",
     "pool_log_probs",

@@ -12,6 +12,7 @@ from jaxlm import io, models, pretrained, tokenizers
 from jaxlm.decoding import CachedLM
 from jaxlm.decoding.bytes._canonical import CanonicalEncoder
 from jaxlm.decoding.bytes._trie import ByteTrie, make_byte_trie
+from jaxlm.devices import Layout
 from jaxlm.errors import UsageError
 
 Probability = Literal["stem", "canonical"]
@@ -118,6 +119,23 @@ class ByteModel:
         """The log-probs `Float32[V]` of the first id of a text where no opening tells them."""
         has_bytes = np.array([bool(data) for data in self.token_bytes])
         return np.where(has_bytes, -np.log(has_bytes.sum()), -np.inf).astype(np.float32)
+
+    @functools.cached_property
+    def _replicas(self) -> dict[Layout, tuple[Mapping[str, Any], ByteTrie]]:
+        return {}
+
+    def on_devices(self, layout: Layout) -> tuple[Mapping[str, Any], ByteTrie]:
+        """Returns the parameters and the trie with a copy on each device; copies of one layout are kept.
+
+        Args:
+          layout: the devices.
+        """
+        if len(layout.devices) == 1:
+            return self.params, self.trie
+        if layout not in self._replicas:
+            self._replicas.clear()
+            self._replicas[layout] = layout.replicate((self.params, self.trie))
+        return self._replicas[layout]
 
     @functools.cached_property
     def _followers(self) -> dict[int, np.ndarray]:

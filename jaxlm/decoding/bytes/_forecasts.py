@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxlm import models, ops
 from jaxlm.decoding.bytes._byte_model import ByteModel
-from jaxlm.decoding.bytes._score_bytes import end_log_masses
+from jaxlm.decoding.bytes._stem_readings import end_log_masses
 from jaxlm.decoding.bytes._trie import ByteTrie, mass_pyramid, next_byte_log_masses, node_log_masses
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int

@@ -31,6 +31,7 @@ class StemTree(NamedTuple):
         behind the stem changed how its own are divided.
       root: the node of the empty text.
       anchor: the node from which on a longer text is divided anew, see `CanonicalEncoder.prefixes`.
+      is_whole: whether the root is the beginning of a text; else it is a token of one, see `windows_of`.
     """
 
     tokens: np.ndarray
@@ -40,6 +41,7 @@ class StemTree(NamedTuple):
     sinces: np.ndarray
     root: int
     anchor: int
+    is_whole: bool = True
 
     @property
     def num_nodes(self) -> int:
@@ -118,29 +120,36 @@ class StemMasses(NamedTuple):
         -inf where no token does.
       children: `Float[N K]` the log-prob of each child's id.
       ends: `Float[N]` the log-prob that the text ends.
+      followers: `Float[N W+1 256]` the mass of the tokens that begin with the first 0, 1, ... bytes behind
+        the stem and another byte; None if it was not asked for.
     """
 
     pieces: np.ndarray
     children: np.ndarray
     ends: np.ndarray
+    followers: np.ndarray | None = None
 
 
 class StemSums(NamedTuple):
     """The probabilities of a text's prefixes, float64 nats.
+
+    No prefix is more probable than a shorter one. A stem may join the sum again after it, or the one that it
+    goes on from, was left out; so may one that only the bytes behind it make canonical. What is added then is
+    cut at the probability of the shorter prefix: all of it stays at most P of all tokens.
 
     Attributes:
       prefixes: `Float64[L+1]` log P of each prefix; 0 for the empty one.
       ends: `Float64[L+1]` log P of each prefix with the end of the text behind it.
       kept: `Float64[L+1]` the log of the share that was not lost to `max_stems` up to each prefix.
       nodes: `Float64[N]` log P of each stem.
-      live: the nodes that the sum over the next byte is over.
+      lives: for each prefix, the nodes that the sum over the next byte is over.
     """
 
     prefixes: np.ndarray
     ends: np.ndarray
     kept: np.ndarray
     nodes: np.ndarray
-    live: tuple[int, ...]
+    lives: tuple[tuple[int, ...], ...]
 
 
 def stem_sums(
@@ -170,6 +179,7 @@ def stem_sums(
     prefixes[0] = kept[0] = 0.0
     ends[0] = float(masses.ends[tree.root])
     live: list[int] = []
+    lives = [(tree.root,)]
     width = masses.pieces.shape[1]
     for size in range(1, length + 1):
         terms = []
@@ -180,10 +190,13 @@ def stem_sums(
                 terms.append((term, node))
         terms, lost = bounded(terms, max_stems)
         live = [node for _, node in terms]
-        prefixes[size] = log_sum([term for term, _ in terms])
+        prefixes[size] = min(prefixes[size - 1], log_sum([term for term, _ in terms]))
         kept[size] = kept[size - 1] + lost
-        ends[size] = log_sum([nodes[node] + masses.ends[node] for node in closes[size]])
-    return StemSums(prefixes, ends, kept, nodes, tuple(live + joins[length + 1]))
+        ended = log_sum([nodes[node] + masses.ends[node] for node in closes[size]])
+        ends[size] = min(prefixes[size], ended)
+        # Those that the next byte makes canonical are not known before it.
+        lives.append((*live, *(node for node in joins[size + 1] if tree.sinces[node] <= size)))
+    return StemSums(prefixes, ends, kept, nodes, tuple(lives))
 
 
 def bounded(terms: list[tuple[float, int]], most: int) -> tuple[list[tuple[float, int]], float]:

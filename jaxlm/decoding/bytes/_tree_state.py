@@ -22,8 +22,8 @@ from jaxlm.decoding.bytes._forecasts import (
 )
 from jaxlm.decoding.bytes._host_trie import host_trie
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs
-from jaxlm.decoding.bytes._score_bytes import read_stems, text_bytes
 from jaxlm.decoding.bytes._states import StatefulByteLM, checked_byte
+from jaxlm.decoding.bytes._stem_readings import read_stems, text_bytes
 from jaxlm.decoding.bytes._stem_tree import bounded, log_sum, stem_sums
 from jaxlm.decoding.bytes._trie import (
     TRIE_ROOT,
@@ -250,7 +250,8 @@ class TreeByteState(StatefulByteLM):
             joint[:END_OF_TEXT] = np.logaddexp(joint[:END_OF_TEXT], stem.log_prob + row)
             if stem.node is reading.closed and stem.forecast is not None:
                 joint[END_OF_TEXT] = stem.log_prob + stem.forecast.end
-        self._joint = joint
+        # Where a stem that was left out joins again, it brings no more than what is there: see `StemSums`.
+        self._joint = joint = np.minimum(joint, reading.log_prob)
         return joint
 
     def _masses(self) -> _Asking:
@@ -312,7 +313,7 @@ class TreeByteState(StatefulByteLM):
             known,
             path[count],
             tail[num_bytes:],
-            log_sum([term for term, _ in terms]),
+            min(reading.log_prob, log_sum([term for term, _ in terms])),
             reading.kept + lost,
             reading.base,
         )
@@ -343,7 +344,7 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     if not data:
         root = lm.node(byte_model.opening_ids)
         return TreeReading((Stem(root, 0.0, TRIE_ROOT),), root, {root: 0.0}, root, b"", 0.0, 0.0, 0.0)
-    (stems,) = read_stems(byte_model, [data[len(byte_model.prefix) :]])
+    stems = read_stems(byte_model, data[len(byte_model.prefix) :])
     tree = stems.tree
     sums = stem_sums(tree, stems.masses, stems.columns, len(data), byte_model.settings.max_stems)
     nodes: list[LMNode] = []
@@ -353,7 +354,7 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     steps = host_trie(byte_model)
     live = tuple(
         Stem(nodes[number], float(sums.nodes[number]), steps.descend(data[int(tree.ends[number]) :]))
-        for number in sums.live
+        for number in sums.lives[-1]
     )
     known = {node: float(log_prob) for node, log_prob in zip(nodes, sums.nodes, strict=True)}
     is_whole = (tree.ends == len(data)) & (tree.sinces == len(data))

@@ -88,7 +88,7 @@ def test_canonical_neighbours_are_asked_of_tokenizers_without_a_prefix():
     assert "puts a space" in refused(make_byte_model, loaded, probability="canonical")
 
 
-@pytest.mark.parametrize("function", [lambda made, text: score_bytes(made, [text]), tree_state])
+@pytest.mark.parametrize("function", [lambda made, text: score_bytes(made, [text], long="error"), tree_state])
 def test_texts_that_cannot_be_read_are_refused(function):
     made = byte_model()
     assert "no token of this model can write the byte b'z'" in refused(function, made, b"abcabcabcz")

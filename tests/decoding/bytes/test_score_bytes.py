@@ -2,10 +2,12 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
-from jaxlm.decoding.bytes import _score_bytes, make_byte_model, score_bytes, tree_state
+from jaxlm.decoding.bytes import _stem_readings, make_byte_model, score_bytes, tree_state
+from jaxlm.errors import UsageError
 from tests.decoding.bytes import oracle
 from tests.decoding.bytes.small_models import MERGES, asked, byte_model, loaded_model, merges_tokenizer
 
@@ -16,6 +18,8 @@ TEXT = (
     "the cats' hats, naïve café 漢字 <|endoftext|> 👩‍👩‍👧 12345\n\n"
     "  def f(self):\n        return it's\t zzz  <tool> end."
 )
+# Its distributions are so peaked that stems which were left out join again with more than what is there.
+PEAKED = loaded_model(merges_tokenizer(), init_std=1.0)
 KINDS = [
     "byte-level",
     "byte-level, spaced",
@@ -117,13 +121,66 @@ def test_a_batch_is_each_text_alone(name, monkeypatch):
     model = byte_model(name)
     texts = [TEXT, "", "the", TEXT[:40] * 2, b"\xe6\xbc", "a"]
     together = score_bytes(model, texts)
-    monkeypatch.setattr(_score_bytes, "SLOTS_AT_ONCE", 1)
-    monkeypatch.setattr(_score_bytes, "NODES_OF_A_CALL", 64)
-    monkeypatch.setattr(_score_bytes, "LOG_PROBS_AT_ONCE", {"cpu": 1 << 13})
+    monkeypatch.setattr(_stem_readings, "SLOTS_AT_ONCE", 1)
+    monkeypatch.setattr(_stem_readings, "NODES_OF_A_CALL", 64)
+    monkeypatch.setattr(_stem_readings, "LOG_PROBS_AT_ONCE", {"cpu": 1 << 13})
     alone = [score_bytes(model, [text])[0] for text in texts]
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-5)
         np.testing.assert_allclose(one.end_log_prob, other.end_log_prob, atol=1e-5)
+
+
+@pytest.mark.parametrize("probability", ["stem", "canonical"])
+def test_eight_devices_are_one(probability):
+    model = byte_model(probability=probability)
+    texts = [TEXTS[index % len(TEXTS)] * 2 for index in range(11)]
+    options = {"window": 10, "context": 5}
+    assert len(jax.local_devices()) == 8
+    on_eight = score_bytes(model, texts, **options)
+    on_one = score_bytes(model, texts, devices=jax.local_devices()[:1], **options)
+    for one, other in zip(on_eight, on_one, strict=True):
+        np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-5)
+        np.testing.assert_allclose(one.end_log_prob, other.end_log_prob, atol=1e-5)
+
+
+def test_spans_are_sums_and_prefixes():
+    model, text = byte_model(), b"abacabba"
+    (scores,) = score_bytes(model, [text])
+    spans = [(0, 8), (0, 3), (3, 8), (2, 2), (5, 6)]
+    found = scores.surprisals(spans)
+    lm = asked(model)
+    before, after = (
+        [oracle.stem_log_prob(lm, text[: span[side]], ENCODE) for span in spans] for side in (0, 1)
+    )
+    np.testing.assert_allclose(found, np.subtract(before, after), atol=1e-5)
+    assert found[3] == 0 and np.signbit(found[3]) == 0
+    np.testing.assert_allclose(found[0], found[1] + found[2], atol=1e-12)
+    for span in [(3, 2), (-1, 2), (0, 9)]:
+        with pytest.raises(UsageError, match="spans lie in the text's 8 bytes"):
+            scores.surprisals([span])
+
+
+@pytest.mark.parametrize("max_stems", [1, 2])
+def test_a_byte_is_never_likelier_than_certain(max_stems):
+    """However few stems are live: what is left out and joins again adds nothing, for scores and states."""
+    model, rng = make_byte_model(PEAKED, max_stems=max_stems), np.random.default_rng(1)
+    texts = [bytes(rng.choice(list(b"abc"), size=24).tolist()) for _ in range(32)]
+    dropped = 0
+    for text, scores in zip(texts, score_bytes(model, texts), strict=True):
+        lm = asked(model)
+        assert (scores.log_probs <= 0).all() and np.isfinite(scores.log_probs).all()
+        assert scores.end_log_prob <= 0
+        assert scores.log_prob <= oracle.stem_log_prob(lm, text, ENCODE) + 1e-5
+        dropped += scores.dropped > 0
+    assert dropped > 0
+    state = tree_state(model)
+    for byte in texts[0]:
+        longer = state << byte
+        assert longer.log_prob <= state.log_prob and state.joint_next().max() <= state.log_prob
+        # The sum over the stems before some of them are left out.
+        assert longer.log_prob <= state.joint_next()[byte] + 1e-5
+        state = longer
+    np.testing.assert_allclose(state.log_prob, score_bytes(model, texts[0])[0].log_prob, atol=1e-4)
 
 
 def test_a_window_is_of_ancestors():
