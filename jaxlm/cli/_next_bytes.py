@@ -18,7 +18,7 @@ PROBABILITIES = {
 }
 
 
-class NextBytes(NamedTuple):
+class ByteAnswer(NamedTuple):
     """The next byte of a text.
 
     Attributes:
@@ -80,7 +80,7 @@ def show_next_bytes(
         print(f"P is {PROBABILITIES[byte_model.settings.probability]}")
 
 
-def next_bytes_as_json(answer: NextBytes, top_k: int) -> dict[str, Any]:
+def next_bytes_as_json(answer: ByteAnswer, top_k: int) -> dict[str, Any]:
     """Returns the next bytes of a text as JSON values; 256 stands for the end of the text.
 
     Args:
@@ -112,7 +112,7 @@ def _answers(
     byte_model: ByteModel,
     tokenizer: tokenizers.Tokenizer,
     requests: Iterable[tuple[str, str | None]],
-) -> Iterator[NextBytes]:
+) -> Iterator[ByteAnswer]:
     first = tree_state(byte_model)
     for text, target in requests:
         before, after = argument_bytes(text), argument_bytes(target or "")
@@ -129,10 +129,10 @@ def _answers(
                 f"no byte can follow {before[-20:]!r}: the model gives the text the probability 0"
             )
         name = byte_model.settings.probability
-        yield NextBytes(before, view, log_prob, state.dropped, name, after, own)
+        yield ByteAnswer(before, view, log_prob, state.dropped, name, after, own)
 
 
-def _show_totals(answer: NextBytes) -> None:
+def _show_totals(answer: ByteAnswer) -> None:
     """Prints the probability of the text in words, and that of the continuation."""
     size = len(answer.text)
     if size:

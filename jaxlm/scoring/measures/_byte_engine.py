@@ -1,6 +1,6 @@
 """What answers queries about the bytes of texts: a byte model instead of rows of packed tokens."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxlm.decoding.bytes import ByteModel, ByteScores, score_bytes
@@ -25,12 +25,20 @@ class ByteEngine:
       byte_model: from `make_byte_model`.
       config: of the tokens' engine.
       asked: the config that the user gave.
+      windows: how long texts are read, as `score_bytes` takes it.
 
     Raises:
       ScoreError: if the user gave sizes of rows, which are of tokens.
+      UsageError: if windows are out of range.
     """
 
-    def __init__(self, byte_model: ByteModel, config: EngineSettings, asked: EngineConfig | None) -> None:
+    def __init__(
+        self,
+        byte_model: ByteModel,
+        config: EngineSettings,
+        asked: EngineConfig | None,
+        windows: Mapping[str, Any] | None = None,
+    ) -> None:
         for name in ("row_length", "rows", "buffer", "tile"):
             if getattr(asked, name, None) is not None:
                 raise ScoreError(
@@ -38,6 +46,9 @@ class ByteEngine:
                 )
         self.config, self.work = config, None
         self._byte_model = byte_model
+        devices = None if asked is None else asked.devices
+        self._options: dict[str, Any] = {**(windows or {}), "devices": devices}
+        score_bytes(byte_model, [], **self._options)  # which checks the options
 
     @property
     def description(self) -> dict[str, Any]:
@@ -66,7 +77,7 @@ class ByteEngine:
     def _scores(self, texts: Sequence[bytes]) -> Sequence[ByteScores | JaxlmError]:
         """The scores of some texts: where one of them cannot be scored, halves tell which."""
         try:
-            return score_bytes(self._byte_model, texts) if texts else []
+            return score_bytes(self._byte_model, texts, **self._options) if texts else []
         except JaxlmError as error:
             if len(texts) == 1:
                 return [error]

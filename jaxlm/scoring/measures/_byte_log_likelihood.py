@@ -16,6 +16,7 @@ from jaxlm.scoring.measures._byte_engine import ByteEngine
 from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring.measures._openings import trained_frame
 from jaxlm.scoring.measures._text_numbers import count_words, perplexity_of_nats
+from jaxlm.scoring.measures._windows import LongPolicy
 
 NO_PLACES = np.zeros(0, np.int32)
 
@@ -36,6 +37,12 @@ class ByteLogLikelihood(Measure):
       max_stems: how many divisions are summed at a byte; the column `dropped` tells what was left out.
       eos: whether the end of the text is scored behind its last byte. The log-likelihood, and the
         perplexities and bits that are made of it, then include it.
+      long: what happens to texts that are longer than a window: "window" splits them, "error" refuses them.
+      window: the number of tokens that the model reads at once; None: the largest that the model allows.
+      context: the smallest number of tokens that every window after the first reads before its first
+        prediction; None: half a window.
+      bos: what is read before a text: "document": the tokens that begin texts, before its first token;
+        "window": these tokens before each of its windows.
       bytes: whether the row of a text has a list with the log-probability of each byte.
 
     Raises:
@@ -53,6 +60,10 @@ class ByteLogLikelihood(Measure):
     probability: Literal["stem", "canonical"] = "stem"
     max_stems: int = 16
     eos: bool = False
+    long: LongPolicy = "window"
+    window: int | None = None
+    context: int | None = None
+    bos: Literal["document", "window"] = "document"
     bytes: bool = False
 
     def own_engine(self, loaded: pretrained.Loaded, config: EngineConfig | None) -> ByteEngine:
@@ -67,7 +78,8 @@ class ByteLogLikelihood(Measure):
         byte_model = make_byte_model(loaded, max_stems=self.max_stems, probability=self.probability)
         if self.eos and not byte_model.eos_ids:
             raise ScoreError("no token ends texts: the tokenizer has no eos; leave eos out")
-        return ByteEngine(byte_model, complete_config(None, loaded), config)
+        windows = {"long": self.long, "window": self.window, "context": self.context, "bos": self.bos}
+        return ByteEngine(byte_model, complete_config(None, loaded), config, windows)
 
     def remark(self, context: Context, asked: "ByteLogLikelihood") -> str:
         """Returns a warning that no token opens texts; "" if one does."""
@@ -95,6 +107,7 @@ class ByteLogLikelihood(Measure):
             *rates,
             pa.field("probability", pa.string()),
             pa.field("dropped", pa.float64()),
+            pa.field("num_windows", pa.int64()),
             *([nats("byte_log_probs", pa.list_(pa.float32()))] if self.bytes else []),
         ]
 
@@ -142,6 +155,7 @@ class ByteLogLikelihood(Measure):
             "bits_per_byte": -total / (math.log(2.0) * num_bytes),
             "probability": scores.name,
             "dropped": scores.dropped,
+            "num_windows": scores.num_windows,
         }
         if self.bytes:
             row["byte_log_probs"] = scores.log_probs.tolist()

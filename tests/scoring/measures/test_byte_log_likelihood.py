@@ -8,6 +8,8 @@ import pytest
 import tokenizers as hf
 
 from jaxlm import scoring, tokenizers
+from jaxlm.decoding.bytes import score_bytes
+from jaxlm.errors import UsageError
 from jaxlm.scoring.measures import _byte_engine
 from tests.decoding.bytes import oracle
 from tests.decoding.bytes.small_models import MERGES, asked, byte_model, loaded_model, merges_tokenizer
@@ -18,7 +20,7 @@ TEXTS = ["".join(text) for size in range(1, 5) for text in itertools.product("ab
 CLOSE = 1e-5  # nats a byte, float32
 COLUMNS = [
     *("num_words", "num_bytes", "log_likelihood", "word_perplexity", "byte_perplexity", "bits_per_byte"),
-    *("probability", "dropped"),
+    *("probability", "dropped", "num_windows"),
 ]
 
 
@@ -75,25 +77,36 @@ def test_the_list_of_bytes_sums_to_the_log_likelihood(loaded):
 
 
 def test_fewer_stems_lose_mass_that_is_told(loaded):
-    whole, cut = (rows(loaded, ["abacabba"], max_stems=stems)[0] for stems in (16, 1))
+    whole, cut = (rows(loaded, ["ab"], max_stems=stems)[0] for stems in (16, 1))
     assert whole["dropped"] == 0 < cut["dropped"] < 1
     assert cut["log_likelihood"] < whole["log_likelihood"]
 
 
 def test_a_text_that_cannot_be_scored_says_why_and_stops_no_other(loaded):
     texts = ["ab", "", "a", "abd", "c" * 70, "a\ud800", "ba"]
-    found = rows(loaded, texts)
+    found = rows(loaded, texts, long="error")
     assert [isinstance(row, dict) for row in found] == [True, False, True, False, False, False, True]
     assert found[1] == "no bytes: the text is empty"
     assert "no token of this model can write the byte b'd'" in found[3]
     assert "the model reads at most 64" in found[4]
     assert found[5] == "half a surrogate pair at character 1 cannot be written in UTF-8"
-    alone = [rows(loaded, [text])[0] for text in texts]
+    alone = [rows(loaded, [text], long="error")[0] for text in texts]
     for together, one in zip(found, alone, strict=True):
         if isinstance(one, str):
             assert together == one
         else:
             assert together["log_likelihood"] == pytest.approx(one["log_likelihood"], abs=1e-5)
+
+
+def test_long_texts_are_read_in_windows(loaded):
+    texts = ["abc" * 40, "ab"]
+    options = {"window": 24, "context": 8}
+    for text, row in zip(texts, rows(loaded, texts, **options), strict=True):
+        (scores,) = score_bytes(byte_model(), text, **options)
+        assert row["num_windows"] == scores.num_windows and (row["num_windows"] > 1) == (len(text) > 24)
+        assert row["log_likelihood"] == pytest.approx(scores.log_prob, abs=CLOSE * len(text))
+    with pytest.raises(UsageError, match="context"):
+        scoring.make_scorer(loaded, scoring.ByteLogLikelihood(window=8, context=9))
 
 
 def test_special_tokens_in_a_text_are_plain_bytes(bytes_lm):
