@@ -66,6 +66,7 @@ def generate(
     config: GenerationConfig | None = None,
     *,
     rng: jax.Array | None = None,
+    draw_names: np.ndarray | None = None,
 ) -> list[GeneratedText]:
     """Returns what the model writes after each prompt. No prompt's result depends on the other prompts.
 
@@ -87,6 +88,8 @@ def generate(
         a translation (see `with_defaults`).
       rng: a PRNG key with which tokens are drawn; do not use the key again. None: the likeliest token is
         taken, after a repetition penalty if the config has one.
+      draw_names: `UInt32[N 2]`, what the draws of each of the N prompts depend on besides the key, instead of
+        its ids and how many earlier prompts have the same. None: these.
 
     Returns:
       One `GeneratedText` for each prompt, in order.
@@ -121,7 +124,7 @@ def generate(
         return _beam_search(loaded, texts, config)
     turns = TURNS_BETWEEN_LOOKS if config.stop_strings else config.max_new_tokens
     results: list[GeneratedText] = []
-    for results in _partial_results(loaded, texts, config, rng, turns):  # noqa: B007
+    for results in _partial_results(loaded, texts, config, rng, turns, draw_names):  # noqa: B007
         pass
     return results
 
@@ -235,10 +238,13 @@ def _partial_results(
     config: GenerationConfig,
     rng: jax.Array | None,
     turns: int,
+    draw_names: np.ndarray | None = None,
 ) -> Iterator[list[GeneratedText]]:
     """Yields the texts as far as they are written, every few turns, until every text has ended."""
     model, params = loaded.model, loaded.params
     prompts = pad_prompts(texts, models.longest_text(model.config))
+    if draw_names is not None:
+        prompts.names[: len(texts)] = draw_names
     request, max_tokens = _make_request(model, prompts, config, rng)
     state = start_decode(
         model,

@@ -5,6 +5,7 @@ from jaxlm.decoding.bytes._beam_state import BeamByteState, BeamCandidate, beam_
 from jaxlm.decoding.bytes._beam_texts import GeneratedBytes
 from jaxlm.decoding.bytes._byte_model import ByteModel, ByteSettings, make_byte_model
 from jaxlm.decoding.bytes._ensemble import ByteEnsemble, EnsembleByteState, ensemble_state, pool_log_probs
+from jaxlm.decoding.bytes._generate_after_bytes import CoveredText, generate_after_bytes
 from jaxlm.decoding.bytes._generate_bytes import ByteGenerationConfig, generate_bytes
 from jaxlm.decoding.bytes._next_bytes import NextBytes, next_byte_log_probs
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs, LazyLogProbs
@@ -35,6 +36,7 @@ __all__ = [
     "ByteScores",
     "ByteSettings",
     "ByteTrie",
+    "CoveredText",
     "EnsembleByteState",
     "GeneratedBytes",
     "LazyLogProbs",
@@ -45,6 +47,7 @@ __all__ = [
     "beam_state",
     "ensemble_state",
     "exact_log_masses",
+    "generate_after_bytes",
     "generate_bytes",
     "make_byte_model",
     "make_byte_trie",

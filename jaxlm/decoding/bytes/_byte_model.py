@@ -49,6 +49,7 @@ class ByteModel:
       eos_ids: ids of which each ends a text.
       encoder: gives bytes their canonical ids.
       settings: how it computes.
+      loaded: the model as it was opened.
     """
 
     model: nn.Module
@@ -59,6 +60,7 @@ class ByteModel:
     eos_ids: tuple[int, ...]
     encoder: CanonicalEncoder
     settings: ByteSettings
+    loaded: pretrained.Loaded
 
     def __repr__(self) -> str:
         known = sum(1 for data in self.token_bytes if data)
@@ -243,6 +245,7 @@ def make_byte_model(
         eos_ids,
         CanonicalEncoder(tokenizer, table._replace(values=values)),
         ByteSettings(max_stems, probability),
+        loaded,
     )
 
 

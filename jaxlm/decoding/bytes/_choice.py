@@ -4,6 +4,9 @@ Letters: `B` texts.
 """
 
 import functools
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -89,3 +92,18 @@ def choose_bytes(
 
 # Outside a loop that is compiled as a whole.
 choose_bytes_now = jax.jit(choose_bytes)
+
+
+def draw_names(texts: Sequence[bytes]) -> np.ndarray:
+    """Returns what the draws of each text depend on: its bytes, and how many texts before have the same.
+
+    Args:
+      texts: prompts.
+    """
+    counts: Counter[bytes] = Counter()
+    names = np.zeros((len(texts), 2), np.uint32)
+    for row, text in enumerate(texts):
+        digest = hashlib.blake2b(text + counts[text].to_bytes(8, "little"), digest_size=8).digest()
+        names[row] = np.frombuffer(digest, np.uint32)
+        counts[text] += 1
+    return names

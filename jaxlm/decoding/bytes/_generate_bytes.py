@@ -5,9 +5,7 @@ Letters: `B` texts.
 
 import asyncio
 import functools
-import hashlib
 import inspect
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +27,7 @@ from jaxlm.decoding.bytes._beam_texts import (
     write_with_beams,
 )
 from jaxlm.decoding.bytes._byte_model import ByteModel
-from jaxlm.decoding.bytes._choice import NO_SYMBOL, ByteChoice, choose_bytes_now
+from jaxlm.decoding.bytes._choice import NO_SYMBOL, ByteChoice, choose_bytes_now, draw_names
 from jaxlm.decoding.bytes._ensemble import ByteEnsemble
 from jaxlm.decoding.bytes._probs import NUM_BYTES
 from jaxlm.decoding.bytes._states import StatefulByteLM, as_bytes, in_own_loop
@@ -126,7 +124,7 @@ def generate_bytes(
     choice = ByteChoice(
         jax.tree.map(jnp.asarray, config.byte_sampling),
         rng,
-        jnp.asarray(_draw_names(texts)),
+        jnp.asarray(draw_names(texts)),
         jnp.asarray(config.valid_utf8),
     )
     if isinstance(model, StatefulByteLM):
@@ -261,14 +259,3 @@ def _finish_steps(writing: Sequence[_Writing]) -> None:
     if awaited:
         for text, state in zip(awaited, in_own_loop(together()), strict=True):
             text.state = state
-
-
-def _draw_names(texts: Sequence[bytes]) -> np.ndarray:
-    """What the draws of each text depend on: its bytes, and how many texts before have the same."""
-    counts: Counter[bytes] = Counter()
-    names = np.zeros((len(texts), 2), np.uint32)
-    for row, text in enumerate(texts):
-        digest = hashlib.blake2b(text + counts[text].to_bytes(8, "little"), digest_size=8).digest()
-        names[row] = np.frombuffer(digest, np.uint32)
-        counts[text] += 1
-    return names

@@ -69,25 +69,42 @@ class StemReading(NamedTuple):
     columns: np.ndarray
 
 
-def read_stems(byte_model: ByteModel, text: bytes) -> StemReading:
-    """Returns what the model says behind every stem of a text, on one device.
+def read_stems(byte_model: ByteModel, texts: Sequence[bytes]) -> list[StemReading]:
+    """Returns what the model says behind every stem of each text, on one device.
 
     Args:
       byte_model: from `make_byte_model`.
-      text: bytes without the tokenizer's prefix.
+      texts: bytes without the tokenizer's prefix.
 
     Raises:
-      UsageError: as `checked_tree`, and if the text has more tokens than the model reads.
+      UsageError: as `checked_tree`, and if a text has more tokens than the model reads.
     """
-    tree = checked_tree(byte_model, text)
-    longest, reads = int(tree.depths.max()) + 1, models.longest_text(byte_model.model.config)
+    reads, trees = models.longest_text(byte_model.model.config), []
+    for number, text in enumerate(texts):
+        which = "the text" if len(texts) == 1 else f"text {number}"
+        tree = checked_tree(byte_model, text, which)
+        check_length(tree, reads, which)
+        trees.append((byte_model.prefix + text, tree))
+    readings = dict(read_trees(byte_model, trees, Layout(local_layout().devices[:1])))
+    return [readings[number] for number in range(len(texts))]
+
+
+def check_length(tree: StemTree, reads: int, which: str) -> None:
+    """Refuses a text that does not fit.
+
+    Args:
+      tree: the stems of the text.
+      reads: the most tokens that are read at once.
+      which: what the message calls the text.
+
+    Raises:
+      UsageError: if a stem has more tokens.
+    """
+    longest = int(tree.depths.max()) + 1
     if longest > reads:
         raise UsageError(
-            f"the text has {longest} tokens with the opening and the model reads at most {reads}: shorten it"
+            f"{which} has {longest} tokens with the opening and the model reads at most {reads}: shorten it"
         )
-    layout = Layout(local_layout().devices[:1])
-    ((_, reading),) = read_trees(byte_model, [(byte_model.prefix + text, tree)], layout)
-    return reading
 
 
 def checked_tree(byte_model: ByteModel, text: bytes, which: str = "the text") -> StemTree:

@@ -344,7 +344,7 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     if not data:
         root = lm.node(byte_model.opening_ids)
         return TreeReading((Stem(root, 0.0, TRIE_ROOT),), root, {root: 0.0}, root, b"", 0.0, 0.0, 0.0)
-    stems = read_stems(byte_model, data[len(byte_model.prefix) :])
+    (stems,) = read_stems(byte_model, [data[len(byte_model.prefix) :]])
     tree = stems.tree
     sums = stem_sums(tree, stems.masses, stems.columns, len(data), byte_model.settings.max_stems)
     nodes: list[LMNode] = []

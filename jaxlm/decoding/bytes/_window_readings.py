@@ -13,7 +13,13 @@ from jaxlm.decoding.bytes._byte_windows import (
     checked_windows,
     windows_of,
 )
-from jaxlm.decoding.bytes._stem_readings import StemReading, checked_tree, read_trees, text_bytes
+from jaxlm.decoding.bytes._stem_readings import (
+    StemReading,
+    check_length,
+    checked_tree,
+    read_trees,
+    text_bytes,
+)
 from jaxlm.decoding.bytes._stem_tree import StemSums, stem_sums
 from jaxlm.devices import local_layout
 from jaxlm.errors import UsageError
@@ -91,10 +97,6 @@ def _windows(
     byte_model: ByteModel, text: bytes, settings: WindowSettings, long: LongText, which: str
 ) -> list[StemWindow]:
     tree = checked_tree(byte_model, text, which)
-    longest = int(tree.depths.max()) + 1
-    if long == "error" and longest > settings.length:
-        raise UsageError(
-            f"{which} has {longest} tokens with the opening and the model reads at most {settings.length}: "
-            "shorten it"
-        )
+    if long == "error":
+        check_length(tree, settings.length, which)
     return list(windows_of(tree, len(byte_model.prefix) + len(text), settings))
