@@ -16,7 +16,7 @@ from jaxlm.cli._generate_options import (
     given_options,
     refuse_options_of_tokens,
 )
-from jaxlm.decoding.bytes import BeamSettings, ByteGenerationConfig, GeneratedBytes, generate_bytes
+from jaxlm.decoding.bytes import BeamSettings, ByteGenerationConfig, ByteModel, GeneratedBytes, generate_bytes
 from jaxlm.devices import enable_compilation_cache
 
 
@@ -38,7 +38,7 @@ def run_bytes(options: Generate, given: Iterable[str]) -> int:
     check_begun(options.model, byte_model, prompts)
     warn_of_specials("jaxlm generate", tokenizer, prompts)
     rng = jax.random.key(checked_seed(options)) if _byte_temperature(options) else None
-    written = generate_bytes(byte_model, prompts, config, rng=rng)
+    written = _written(byte_model, prompts, config, rng, options)
     probability = byte_model.settings.probability if config.beam is None else "beam"
     for one in written:
         if options.json:
@@ -60,21 +60,42 @@ def bytes_as_json(written: GeneratedBytes, probability: str) -> dict[str, Any]:
       >>> import numpy as np
       >>> from jaxlm.cli._generate_bytes import bytes_as_json
       >>> from jaxlm.decoding.bytes import GeneratedBytes
-      >>> written = GeneratedBytes(b"a", b"b\xff", np.zeros(2, np.float32), "length")
+      >>> written = GeneratedBytes(b"a", b"b\\xff", np.zeros(2, np.float32), "length")
       >>> values = bytes_as_json(written, "stem")
       >>> values["text"], values["bytes"], values["prompt_bytes"]
-      ('b\ufffd', [98, 255], [97])
+      ('b�', [98, 255], [97])
     """
+    values = written._asdict()
+    prompt, new, log_probs = (values.pop(name) for name in ("prompt", "data", "log_probs"))
     return {
-        "prompt": written.prompt.decode(errors="replace"),
+        "prompt": prompt.decode(errors="replace"),
         "text": written.text,
-        "prompt_bytes": list(written.prompt),
-        "bytes": list(written.data),
-        "log_probs": written.log_probs.tolist(),
+        "prompt_bytes": list(prompt),
+        "bytes": list(new),
+        "log_probs": log_probs.tolist(),
         "log_likelihood": written.log_likelihood,
-        "ended_by": written.ended_by,
+        **values,
         "probability": probability,
     }
+
+
+def _written(
+    byte_model: ByteModel,
+    prompts: Sequence[bytes],
+    config: ByteGenerationConfig,
+    rng: jax.Array | None,
+    options: Generate,
+) -> list[GeneratedBytes]:
+    """What the model writes; if tokens were cut that a text needs, the error says so."""
+    try:
+        return generate_bytes(byte_model, prompts, config, rng=rng)
+    except UsageError as error:
+        cuts = given_options(options, "top_k", "top_p", "min_p")
+        if not cuts:
+            raise
+        raise UsageError(
+            f"{error}; {cuts[0]} cuts tokens of the text, too: allow more, or leave it out"
+        ) from error
 
 
 def _config(options: Generate) -> ByteGenerationConfig:

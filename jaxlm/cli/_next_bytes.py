@@ -13,8 +13,8 @@ from jaxlm.cli._output import show
 from jaxlm.decoding.bytes import ByteLogProbs, ByteModel, score_bytes, tree_state
 
 PROBABILITIES = {
-    "stem": "P_stem, of texts that begin so, divided as the tokenizer does but for the last token",
-    "canonical": "P_canonical, of texts that begin so, divided as the tokenizer does",
+    "stem": "P_stem, of texts that begin so; all tokens but the last are the tokenizer's",
+    "canonical": "P_canonical, of texts that begin so; all tokens are the tokenizer's",
 }
 
 

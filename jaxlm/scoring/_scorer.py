@@ -20,6 +20,7 @@ from jaxlm.scoring.engine import (
     EngineConfig,
     Query,
     QueryBlock,
+    QueryEngine,
     QueryExtent,
     WorkCounts,
     complete_config,
@@ -30,17 +31,14 @@ from jaxlm.scoring.engine import (
     query_blocks,
 )
 from jaxlm.scoring.measures import (
-    BATCHES_OF_GENERATION,
     MODELS_ASKED,
-    OPEN_BUFFERS,
     Context,
     DocumentBlock,
-    GenerationSize,
     Measure,
-    MeasureEngine,
     Round,
     ScoreError,
     ScoreRow,
+    generation_size,
     rows_in_rounds,
 )
 
@@ -95,7 +93,7 @@ class Scorer:
             LOG.warning(remark)
         self._forward = self.measure.forward(self._context)
         own = self.measure.own_engine(loaded, config)
-        self.engine: Engine | MeasureEngine = Engine(loaded, config, self._forward) if own is None else own
+        self.engine: Engine | QueryEngine = Engine(loaded, config, self._forward) if own is None else own
         self.schema = pa.schema(self.measure.columns(self._context))
         self.description = {
             "model": pretrained.weights_fingerprint(loaded.params),
@@ -130,7 +128,7 @@ class Scorer:
         engine = self.engine
         if self.measure.asks_again or not isinstance(engine, Engine):
             one_by_one = (record for block in map(self._known, tokens) for record in block)
-            size = self._generation_size()
+            size = generation_size(engine.config)
             return rows_in_rounds(one_by_one, self._start, self._advance, engine, size)
         documents = DocumentQueue(self.measure, self._forward, self._advance)
         queries = query_blocks(self._queries(tokens, documents, engine.longest))
@@ -198,11 +196,6 @@ class Scorer:
         if isinstance(now, Round) and isinstance(self.engine, Engine):
             self._check(now.queries, self.engine.longest)
         return now
-
-    def _generation_size(self) -> GenerationSize:
-        config = self.engine.config
-        tokens = BATCHES_OF_GENERATION * config.rows * config.row_length
-        return GenerationSize(config.buffer, tokens, OPEN_BUFFERS * config.buffer)
 
     def _check(self, queries: Sequence[Query], longest: int) -> None:
         misfit = self._misfit(extent(queries), longest)

@@ -76,19 +76,30 @@ def test_valid_utf8_and_stop_strings(generate, byte_model, capsys):
     )
 
 
-def test_a_beam_follows_options_of_tokens(generate, causal_folder, capsys):
-    options = ["--num-candidates", "2", "--prune-threshold", "0.01", "--temperature", "0.7", "--top-k", "9"]
-    options += ["--seed", "3", "--json", "--max-new-bytes", "6"]
+def test_a_beam_follows_options_of_tokens_up_to_the_models_length(generate, causal_folder, capsys):
+    options = ["--num-candidates", "2", "--prune-threshold", "0.01", "--temperature", "0.7", "--top-k", "200"]
+    options += ["--seed", "3", "--json", "--max-new-bytes", "40"]
     # This model has no token that begins texts, which a beam needs.
     assert generate("ab", "--opening", "[CLS]", *options) == 0
-    values = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    values = json.loads(said.out)
     opened = make_byte_model(pretrained.load(causal_folder / "causal_lm"), opening=(258,))
-    tokens = decoding.Sampling(temperature=0.7, top_k=9)
+    tokens = decoding.Sampling(temperature=0.7, top_k=200)
     beam = BeamSettings(num_candidates=2, prune_threshold=0.01, token_sampling=tokens)
-    (one,) = expected(
-        opened, [b"ab"], rng=jax.random.key(3), beam=beam, byte_sampling=decoding.Sampling(temperature=1.0)
+    config = ByteGenerationConfig(
+        max_new_bytes=40, beam=beam, byte_sampling=decoding.Sampling(temperature=1.0)
     )
+    (one,) = generate_bytes(opened, b"ab", config, rng=jax.random.key(3))
     assert bytes(values["bytes"]) == one.data and values["probability"] == "beam"
+    assert values["ended_by"] == "length" and len(values["bytes"]) < 40
+    assert "the text stopped at the model's length, before 40 new bytes: it reads no more" in said.err
+
+
+def test_a_text_that_cut_tokens_cannot_write_says_which_option_cut_them(generate, capsys):
+    options = ["--num-candidates", "2", "--temperature", "1", "--top-k", "1", "--max-new-bytes", "6"]
+    assert generate("ab", "--opening", "[CLS]", *options) == 2
+    said = capsys.readouterr().err
+    assert "no byte can follow b'ab'" in said and "--top-k cuts tokens of the text, too: allow more" in said
 
 
 def test_special_tokens_in_a_text_are_bytes_unless_they_are_its_opening(generate, causal_folder, capsys):
@@ -115,13 +126,6 @@ def test_a_terminal_shows_what_is_no_utf8_as_escapes(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     _generate_bytes._print(b"caf\xc3\xa9 \xff")
     assert capsys.readouterr().out == "café \\xff\n"
-
-
-def test_a_text_that_ends_at_the_models_length_says_so(generate, capsys):
-    assert generate("ab" * 13, "--max-new-bytes", "30", "--json") == 0
-    said = capsys.readouterr()
-    assert len(json.loads(said.out)["bytes"]) < 30
-    assert "the text stopped at the model's length, before 30 new bytes: it reads no more" in said.err
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +14,11 @@ from jaxlm.errors import ConfigError, ScoreError
 from jaxlm.io import check_numbers
 from jaxlm.scoring.engine import (
     EngineConfig,
-    EngineSettings,
     Forward,
     LogProbForward,
     Query,
     QueryBlock,
-    WorkCounts,
+    QueryEngine,
     vocab_size_of,
 )
 
@@ -90,30 +89,6 @@ class DocumentBlock(NamedTuple):
     queries: QueryBlock
 
 
-@runtime_checkable
-class MeasureEngine(Protocol):
-    """What answers the queries of a measure that has an engine of its own (`Measure.own_engine`)."""
-
-    @property
-    def config(self) -> EngineSettings:
-        """How many queries are asked together."""
-        ...
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """What the answers depend on beyond the model and the measure's options, as JSON values."""
-        ...
-
-    @property
-    def work(self) -> WorkCounts | None:
-        """How much was computed so far; None: unknown."""
-        ...
-
-    def __call__(self, queries: Iterable[Query]) -> Iterator[Any]:
-        """Yields the answer to each query, in order."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measure(abc.ABC):
     """A kind of score, such as the log-likelihood: a frozen dataclass whose fields are its options.
@@ -178,7 +153,7 @@ class Measure(abc.ABC):
         del context
         return LogProbForward()
 
-    def own_engine(self, loaded: pretrained.Loaded, config: EngineConfig | None) -> MeasureEngine | None:
+    def own_engine(self, loaded: pretrained.Loaded, config: EngineConfig | None) -> QueryEngine | None:
         """Returns what answers this measure's queries in place of an `Engine`; None: an `Engine` does.
 
         Args:

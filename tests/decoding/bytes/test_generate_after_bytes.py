@@ -10,7 +10,7 @@ from jaxlm.decoding import GenerationConfig, Sampling
 from jaxlm.decoding.bytes import BeamSettings, generate_after_bytes, make_byte_model
 from jaxlm.errors import UsageError
 from tests.decoding.bytes import oracle
-from tests.decoding.bytes.small_models import MERGES, asked, byte_model, loaded_model, merges_tokenizer
+from tests.decoding.bytes.small_models import MERGES, asked, byte_model, loaded_model
 from tests.tokenizers.byte_kinds import kind
 
 TOKENS, ENCODE = oracle.bpe(b"abc", MERGES)
