@@ -41,7 +41,7 @@ class Generate:
 
     An encoder-decoder reads it and writes another: jaxlm generate ./t5 "translate English to German: Thanks!"
 
-    --unit byte writes byte by byte, behind a text that may end inside a token; options of bytes are named so.
+    Byte by byte, behind a text that may end inside a token: jaxlm generate ./gpt2 "def f(x" --unit byte
 
     Attributes:
       model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
@@ -68,8 +68,9 @@ class Generate:
       byte_top_p: draw among the likeliest bytes whose probabilities add up to this
       byte_min_p: draw among the bytes with at least this share of the likeliest byte's probability
       valid_utf8: write only bytes that keep the text valid UTF-8
-      num_candidates: follow this many ways to divide the text into tokens, a beam, of which --temperature,
-        --top-k, --top-p and --min-p change the distribution of tokens; None: the tokenizer's own way, exactly
+      num_candidates: of bytes: follow this many ways to divide the text into tokens, a beam; the options
+        --temperature, --top-k, --top-p and --min-p then change its distribution of tokens; None: follow the
+        tokenizer's own way, exactly
       prune_threshold: for a beam: leave out what has a smaller share of the probability; None: nothing
       opening: of bytes: text before each text, in which special tokens are read as such; None: the tokens
         that begin texts
