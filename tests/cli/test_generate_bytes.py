@@ -6,9 +6,11 @@ import json
 import jax
 import pytest
 
-from jaxlm import decoding, pretrained
+from jaxlm import decoding, models, pretrained
 from jaxlm.cli import _generate_bytes, main
+from jaxlm.cli._byte_models import refuse_model_without_bytes
 from jaxlm.decoding.bytes import BeamSettings, ByteGenerationConfig, generate_bytes, make_byte_model
+from jaxlm.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +183,8 @@ def test_models_that_are_not_causal_are_refused(generate, capsys):
     assert generate("a", model="masked_lm") == 2
     said = capsys.readouterr().err
     assert "--unit byte needs a causal LM" in said and "is a masked_lm; leave --unit byte out" in said
+    with pytest.raises(UsageError, match="t5 is a seq2seq_lm; leave --unit byte out, or name a causal LM"):
+        refuse_model_without_bytes("./t5", models.SEQ2SEQ_LM)
 
 
 def test_a_tokenizer_whose_bytes_are_unknown_is_named_with_the_reason(
