@@ -33,10 +33,6 @@ from jaxlm.typing import Array, Bool, Float, Int
 _POOL_BYTES, _MOST_CONTEXTS = 128 << 20, 1024
 # So many distributions over tokens are held at a time.
 _CONTEXTS_AT_ONCE = 64
-NO_OPENING = (
-    "this model has no token that begins texts, and a beam has no first byte without one: "
-    "give opening ids to make_byte_model"
-)
 
 
 class BeamStep(NamedTuple):
@@ -76,6 +72,7 @@ class BeamEngine:
         *,
         opening_ids: Sequence[int],
         eos_ids: Sequence[int] = (),
+        first_log_probs: np.ndarray | None = None,
     ) -> None:
         """Makes an engine.
 
@@ -83,16 +80,12 @@ class BeamEngine:
           lm: the model and its cache.
           trie: of the bytes of its tokens.
           settings: of the beam.
-          opening_ids: ids before every text, at least one.
+          opening_ids: ids before every text.
           eos_ids: ids that end a text.
-
-        Raises:
-          UsageError: if there is no token before a text.
+          first_log_probs: `Float32[V]` of the first id of a text, if there is no opening.
         """
-        if not opening_ids:
-            raise UsageError(NO_OPENING)
         self.lm, self.trie, self.settings = lm, trie, settings
-        self.opening_ids = tuple(opening_ids)
+        self.opening_ids, self._first_log_probs = tuple(opening_ids), first_log_probs
         self.eos_ids = jnp.asarray(tuple(eos_ids), jnp.int32)
         self.sampling = jax.tree.map(jnp.asarray, settings.token_sampling)
         self.eos_has_bytes = bool((np.asarray(trie.leaf_of_token)[np.asarray(eos_ids, int)] >= 0).any())
@@ -206,7 +199,8 @@ class BeamEngine:
           context: its node in the model's cache.
           is_text: whether ids that end a text are read as their bytes.
         """
-        log_probs = jnp.asarray(self.lm.log_probs([context])[0])[None]
+        known = self.lm.log_probs([context])[0] if context.depth else self._first_log_probs
+        log_probs = jnp.asarray(known)[None]
         as_text, _ = text_log_probs(log_probs, self.sampling, self.eos_ids, jnp.asarray([is_text]))
         return np.asarray(as_text)[0]
 
@@ -307,10 +301,21 @@ class BeamEngine:
             self._store(missing[begin : begin + _CONTEXTS_AT_ONCE])
         return {context: self._rows[context] for context in unique}
 
+    def _log_probs(self, contexts: Sequence[Any]) -> jax.Array:
+        """The log-probs `Float32[M V]` behind contexts; about the empty one the model is not asked."""
+        others = [context for context in contexts if context.depth]
+        if len(others) == len(contexts):
+            return self.lm.log_probs_batch(contexts)
+        if self._first_log_probs is None:
+            raise AssertionError("without an opening, the log-probs of the first id are given")
+        rows = iter(self.lm.log_probs_batch(others) if others else ())
+        first = jnp.asarray(self._first_log_probs)
+        return jnp.stack([next(rows) if context.depth else first for context in contexts])
+
     def _store(self, missing: list[tuple[Any, bool]]) -> None:
         # Sizes are rounded up by repeating a context, whose place is outside the pool.
         filler = ops.bucket(len(missing)) - len(missing)
-        log_probs = self.lm.log_probs_batch([node for node, _ in missing] + [missing[-1][0]] * filler)
+        log_probs = self._log_probs([node for node, _ in missing] + [missing[-1][0]] * filler)
         rows = np.full(len(missing) + filler, self._num_rows, np.int32)
         for index, context in enumerate(missing):
             if len(self._rows) < self._num_rows:

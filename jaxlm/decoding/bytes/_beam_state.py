@@ -11,6 +11,7 @@ from jaxlm.decoding.bytes._beam_engine import BeamEngine, BeamStep
 from jaxlm.decoding.bytes._beam_settings import BeamSettings
 from jaxlm.decoding.bytes._beam_step import NO_BYTE
 from jaxlm.decoding.bytes._byte_model import ByteModel
+from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, NUM_BYTES, ByteLogProbs
 from jaxlm.decoding.bytes._states import StatefulByteLM, as_bytes, checked_byte
 from jaxlm.decoding.bytes._trie import ByteTrie, make_byte_trie
@@ -24,6 +25,12 @@ class BeamCandidate(NamedTuple):
       tokens: ids, after those that open every text.
       partial: the bytes after them, of a token that is not finished.
       log_prob: nats of the tokens and of all tokens that begin with the partial bytes.
+
+    Example:
+      >>> from jaxlm.decoding.bytes import BeamCandidate
+      >>> candidate = BeamCandidate(tokens=(116, 111), partial=b" b", log_prob=-7.5)
+      >>> candidate.tokens, candidate.partial
+      ((116, 111), b' b')
     """
 
     tokens: tuple[int, ...]
@@ -40,6 +47,22 @@ class BeamByteState(StatefulByteLM):
     out.
 
     `prefill` reads a token that ends texts as its bytes, if it has any; everywhere else it ends the text.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import BeamSettings, beam_state, make_byte_model
+      >>> config = models.TransformerConfig(
+      ...     vocab_size=260, width=8, depth=1, num_heads=2, causal=True, max_length=32
+      ... )
+      >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> byte_model = make_byte_model(pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {}))
+      >>> state = beam_state(byte_model, BeamSettings(num_candidates=3)).prefill(b"to b")
+      >>> longer = state << ord("e")
+      >>> longer.context, len(longer.logp_next()), state.context, longer.dropped
+      (b'to be', 257, b'to b', 0.0)
     """
 
     def __init__(
@@ -245,7 +268,12 @@ class SharedBeam:
 
         Args:
           states: of this beam.
+
+        Raises:
+          UsageError: if no byte was read, and no token begins texts.
         """
+        if not self.beam.opening_ids and any(state._text is None for state in states):
+            raise UsageError(NO_FIRST_BYTE)
         with self._lock:
             self.settle(states)
             unique = dict.fromkeys(states)
@@ -292,8 +320,21 @@ def beam_state(
       lm: another cache of the same model; None: the one that all states of the byte model share.
 
     Raises:
-      UsageError: if no token begins the texts of this model, or its tokens cannot write the bytes that its
-        tokenizer puts in front of a text.
+      UsageError: if its tokens cannot write the bytes that its tokenizer puts in front of a text.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import BeamSettings, beam_state, make_byte_model
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, causal=True, max_length=32)
+      >>> config, tokenizer = models.TransformerConfig(**size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> state = beam_state(make_byte_model(loaded), BeamSettings(num_candidates=3))
+      >>> [candidate.partial for candidate in (state << ord("t")).candidates], state.context
+      ([b't'], b'')
     """
     settings = BeamSettings(num_candidates=5) if settings is None else settings
     engine = BeamEngine(
@@ -302,6 +343,7 @@ def beam_state(
         settings,
         opening_ids=byte_model.opening_ids,
         eos_ids=byte_model.eos_ids,
+        first_log_probs=None if byte_model.opening_ids else byte_model.first_log_probs,
     )
     step = engine.first_step()
     for byte in byte_model.prefix:

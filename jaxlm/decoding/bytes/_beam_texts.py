@@ -46,6 +46,13 @@ class GeneratedBytes(NamedTuple):
       log_probs: `Float32[...]` nats of every choice under the model itself, before temperature and cuts: of
         each new byte, then of those of the stop string, or of the end.
       ended_by: "end" (the model's own), "stop_string", or "length".
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.decoding.bytes import GeneratedBytes
+      >>> written = GeneratedBytes(b"to", b" be", np.log(np.array([0.5, 0.5, 0.25, 1.0])), "end")
+      >>> written.text, round(written.log_likelihood, 3)
+      (' be', -2.773)
     """
 
     prompt: bytes
@@ -115,8 +122,9 @@ def write_with_beams(
       weights: `Float[E]` of the members.
       pooling: how their distributions are pooled, as for `pool_log_probs`.
     """
-    if any(map(_has_ends_with_bytes, members)):
-        return [None] * len(texts)  # in prompts these are text, which the loop does not know
+    # The loop does not know ids that are text in prompts, nor a first context without a token.
+    if any(_has_ends_with_bytes(member) or not member.byte_model.opening_ids for member in members):
+        return [None] * len(texts)
     num_rows = ops.bucket(len(texts))
     lengths = np.zeros(num_rows, np.int32)
     lengths[: len(texts)] = [len(text) for text in texts]

@@ -24,6 +24,11 @@ class ByteSettings(NamedTuple):
     Attributes:
       max_stems: how many canonical stems a probability is a sum over.
       probability: "stem": all ids but the last are canonical; "canonical": the last one, too.
+
+    Example:
+      >>> from jaxlm.decoding.bytes import ByteSettings
+      >>> ByteSettings(max_stems=32)
+      ByteSettings(max_stems=32, probability='stem')
     """
 
     max_stems: int = 16
@@ -50,6 +55,20 @@ class ByteModel:
       encoder: gives bytes their canonical ids.
       settings: how it computes.
       loaded: the model as it was opened.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import make_byte_model
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, causal=True, max_length=32)
+      >>> config, tokenizer = models.TransformerConfig(**size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> byte_model = make_byte_model(loaded)
+      >>> byte_model.encode(b"hi"), byte_model.longest_token, len(byte_model.producible)
+      ((104, 105), 1, 256)
     """
 
     model: nn.Module

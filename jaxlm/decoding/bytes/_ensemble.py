@@ -32,6 +32,23 @@ class EnsembleByteState(StatefulByteLM):
       members: the states of the models.
       weights: `Float[E]` of the members.
       pooling: "mixture" or "product", as `pool_log_probs` says.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.decoding.bytes import ByteLogProbs, StatefulByteLM, ensemble_state
+      >>> class Always(StatefulByteLM):
+      ...     "One byte, again and again, with three chances of four; else the other one."
+      ...     def __init__(self, byte): self.byte = byte
+      ...     def __lshift__(self, byte): return self
+      ...     def logp_next(self):
+      ...         probs = np.zeros(257)
+      ...         probs[[ord("a"), ord("b")]] = 0.25
+      ...         probs[self.byte] = 0.75
+      ...         with np.errstate(divide="ignore"):
+      ...             return ByteLogProbs(np.log(probs))
+      >>> state = ensemble_state([Always(ord("a")), Always(ord("b"))], weights=[3, 1])
+      >>> state, (state << ord("a")).logp_next()
+      (EnsembleByteState(mixture of 2, weights 3, 1), ByteLogProbs(b'a': 0.625, b'b': 0.375))
     """
 
     def __init__(self, members: Sequence[StatefulByteLM], weights: np.ndarray, pooling: str) -> None:

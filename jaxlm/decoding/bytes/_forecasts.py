@@ -12,12 +12,18 @@ import numpy as np
 
 from jaxlm import models, ops
 from jaxlm.decoding.bytes._byte_model import ByteModel
-from jaxlm.decoding.bytes._stem_readings import end_log_masses
+from jaxlm.decoding.bytes._stem_programs import end_log_masses
 from jaxlm.decoding.bytes._trie import ByteTrie, mass_pyramid, next_byte_log_masses, node_log_masses
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
 LMNode = Any  # a context of `CachedLM.node`
+
+
+NO_FIRST_BYTE = (
+    "no byte has been read, and this model has no token that begins texts: write some, or give "
+    "make_byte_model an opening"
+)
 
 
 class Forecast(NamedTuple):

@@ -17,6 +17,7 @@ from jaxlm.decoding.bytes._beam_state import beam_state
 from jaxlm.decoding.bytes._beam_texts import EndedBy
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._choice import draw_names
+from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE
 from jaxlm.decoding.bytes._states import as_bytes, sample_dict
 from jaxlm.decoding.bytes._stem_readings import StemReading, read_stems
 from jaxlm.decoding.bytes._stem_tree import stem_sums
@@ -35,6 +36,13 @@ class CoveredText(NamedTuple):
       cover_log_prob: nats of the cover given the prompt, 0 at most.
       log_probs: `Float32[U]` nats of each of the tokens.
       ended_by: "end" (a stop id), "stop_string", or "length".
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.decoding.bytes import CoveredText
+      >>> cover, tokens = np.array([262, 98]), np.array([101])
+      >>> CoveredText(b"to b", b"e", cover, tokens, 0.0, np.zeros(1), "length").text
+      'e'
     """
 
     prompt: bytes
@@ -148,10 +156,7 @@ def _parts_of_all(
 ) -> list[list[_CoverPart]]:
     """The parts of each text's covers; none of the empty text, which the empty cover covers."""
     if b"" in texts and not byte_model.opening_ids:
-        raise UsageError(
-            "the prompt is empty, and this model has no token that begins texts: write some, or give "
-            "make_byte_model an opening"
-        )
+        raise UsageError(NO_FIRST_BYTE)
     if beam is not None:
         first = beam_state(byte_model, beam)
         states = [first.prefill(text) for text in texts]
@@ -163,7 +168,7 @@ def _parts(byte_model: ByteModel, reading: StemReading) -> list[_CoverPart]:
     data, tree, masses, columns = reading
     sums = stem_sums(tree, masses, columns, len(data), byte_model.settings.max_stems)
     parts = []
-    for node in sums.lives[-1]:
+    for node in sums.live:
         rest = data[int(tree.ends[node]) :]
         if rest:
             log_prob = float(sums.nodes[node]) + float(masses.pieces[node, len(rest) - 1])
@@ -199,22 +204,21 @@ def _cover(
     if total == -np.inf:
         raise UsageError(f"no token of this model goes on with {text[-20:]!r}: it has probability 0")
     if rng is None:
-        chosen = [(part, *_last(byte_model, part, np.argmax)) for part in parts if part.log_prob > -np.inf]
+        chosen = [(part, *_last(byte_model, part, _likeliest)) for part in parts if part.log_prob > -np.inf]
         # The likeliest of all covers, and not the likeliest one of the likeliest part.
         part, id, share = max(chosen, key=lambda choice: choice[0].log_prob + choice[2])
     else:
         stem_rng, last_rng = jax.random.split(rng)
         part = parts[_drawn(weights - total, stem_rng)]
-        _, id, share = part, *_last(byte_model, part, lambda row: _drawn(row, last_rng))
+        id, share = _last(byte_model, part, lambda row: _drawn(row, last_rng))
     return (*part.ids, id), min(part.log_prob + share - total, 0.0)
 
 
 def _last(byte_model: ByteModel, part: _CoverPart, choose: Callable[[np.ndarray], int]) -> tuple[int, float]:
     """The last token of a cover, and the log of its share among those that may be it."""
-    ids = np.array(
-        [id for id, data in enumerate(byte_model.token_bytes) if data and data.startswith(part.rest)],
-        np.int64,
-    )
+    trie = byte_model.trie
+    node = nodes_of_bytes(trie, part.rest, len(part.rest))[0, -1]
+    ids = np.asarray(trie.token_ids)[int(trie.starts[node]) : int(trie.ends[node])]
     log_probs = byte_model.first_log_probs
     if byte_model.opening_ids or part.ids:
         log_probs = byte_model.lm.log_probs([byte_model.lm.node((*byte_model.opening_ids, *part.ids))])[0]
@@ -225,6 +229,10 @@ def _last(byte_model: ByteModel, part: _CoverPart, choose: Callable[[np.ndarray]
     row -= np.logaddexp.reduce(row)
     index = int(choose(row))
     return int(ids[index]), float(row[index])
+
+
+def _likeliest(log_weights: np.ndarray) -> int:
+    return int(log_weights.argmax())
 
 
 def _drawn(log_weights: np.ndarray, rng: jax.Array) -> int:

@@ -16,7 +16,6 @@ import numpy as np
 
 from jaxlm import ops
 from jaxlm.decoding import Sampling
-from jaxlm.decoding.bytes._beam_engine import NO_OPENING
 from jaxlm.decoding.bytes._beam_settings import BeamSettings
 from jaxlm.decoding.bytes._beam_state import beam_state
 from jaxlm.decoding.bytes._beam_texts import (
@@ -111,6 +110,21 @@ def generate_bytes(
     Raises:
       UsageError: if a prompt cannot be read by the model, the sampling needs a key and there is none, or a
         beam is asked of a state.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import ByteGenerationConfig, generate_bytes, make_byte_model
+      >>> config = models.TransformerConfig(
+      ...     vocab_size=260, width=8, depth=1, num_heads=2, causal=True, max_length=32
+      ... )
+      >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> byte_model = make_byte_model(pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {}))
+      >>> settings = ByteGenerationConfig(max_new_bytes=4)
+      >>> [len(written.data) for written in generate_bytes(byte_model, ["to b", "é".encode()[:1]], settings)]
+      [4, 4]
     """
     config = ByteGenerationConfig() if config is None else config
     if rng is None and config.byte_sampling.draws:
@@ -134,8 +148,6 @@ def generate_bytes(
     ensemble = model if isinstance(model, ByteEnsemble) else ByteEnsemble([model])
     if config.beam is None:
         return _write_with_states(_first_state(model, tree_state), texts, config, choice)
-    if not all(member.opening_ids for member in ensemble.members):
-        raise UsageError(NO_OPENING)
     results = write_with_beams(
         [BeamMember(member, config.beam) for member in ensemble.members],
         texts,

@@ -21,6 +21,14 @@ class NextBytes(NamedTuple):
         that cannot be written.
       dropped: the share of the mass that was lost because more than `max_stems` stems were live.
       num_windows: how many windows the text was read in.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.decoding.bytes import NextBytes
+      >>> followers = NextBytes(np.log(np.full((3, 257), 1 / 257)), 0.0, 1)  # of a text of two bytes
+      >>> surprisals = -followers.log_probs[[0, 1], list(b"ab")]
+      >>> surprisals.round(3).tolist()
+      [5.549, 5.549]
     """
 
     log_probs: np.ndarray
@@ -108,6 +116,5 @@ def _distributions(reading: WindowReading, first: int, stop: int) -> np.ndarray:
         with np.errstate(divide="ignore"):
             rows[row, :NUM_BYTES] = np.logaddexp.reduce(terms, axis=0, initial=-np.inf)
         rows[row, NUM_BYTES] = sums.ends[size]
-        np.minimum(rows[row], sums.prefixes[size], out=rows[row])
     total = np.logaddexp.reduce(rows, axis=1, keepdims=True)
     return np.where(total > -np.inf, rows - np.where(total > -np.inf, total, 0.0), -np.inf)

@@ -29,6 +29,13 @@ class ByteScores(NamedTuple):
         ensemble, that of the member that lost most.
       name: the probability that this is, "stem" or "canonical"; of an ensemble, "mixture" or "product".
       num_windows: how many windows the text was read in; of an ensemble, by the member that needs most.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.decoding.bytes import ByteScores
+      >>> scores = ByteScores(np.log([0.5, 0.25]), end_log_prob=0.0, dropped=0.0, name="stem")
+      >>> round(-scores.log_prob / np.log(2) / 2, 3)  # bits per byte
+      1.5
     """
 
     log_probs: np.ndarray

@@ -8,31 +8,27 @@ Letters: `B` trees, `N` nodes, `S` slots, `M` nodes of a tile, `W` bytes of a pi
 `V` vocabulary.
 """
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 
 from jaxlm import models, ops
-from jaxlm.decoding import TreeCache, empty_tree, extend_tree, tree_log_probs
+from jaxlm.decoding import TreeCache
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._states import as_bytes
+from jaxlm.decoding.bytes._stem_programs import StemPrograms, stem_programs
 from jaxlm.decoding.bytes._stem_tree import StemMasses, StemTree, stem_tree
 from jaxlm.decoding.bytes._trie import (
     TRIE_ROOT,
-    ByteTrie,
     mass_pyramid,
     next_byte_log_masses,
     node_log_masses,
     nodes_of_bytes,
 )
-from jaxlm.devices import AXIS, Layout, local_layout
+from jaxlm.devices import Layout, local_layout
 from jaxlm.errors import UsageError
-from jaxlm.typing import Array, Bool, Float, Int
 
 # By device: nodes that the model reads in one call, slots of a batch, and log-probs of a tile of nodes.
 NODES_OF_A_CALL, SLOTS_AT_ONCE = 512, 8192
@@ -83,13 +79,13 @@ def read_stems(byte_model: ByteModel, texts: Sequence[bytes]) -> list[StemReadin
     for number, text in enumerate(texts):
         which = "the text" if len(texts) == 1 else f"text {number}"
         tree = checked_tree(byte_model, text, which)
-        check_length(tree, reads, which)
+        check_tree_fits(tree, reads, which)
         trees.append((byte_model.prefix + text, tree))
     readings = dict(read_trees(byte_model, trees, Layout(local_layout().devices[:1])))
     return [readings[number] for number in range(len(texts))]
 
 
-def check_length(tree: StemTree, reads: int, which: str) -> None:
+def check_tree_fits(tree: StemTree, reads: int, which: str) -> None:
     """Refuses a text that does not fit.
 
     Args:
@@ -177,40 +173,13 @@ def _num_slots(num_nodes: int) -> int:
     return slots if slots <= NODES_OF_A_CALL else -(-slots // NODES_OF_A_CALL) * NODES_OF_A_CALL
 
 
-class _Programs(NamedTuple):
-    """What devices compute, each of them its part of the arrays, whose first axis is that of devices."""
-
-    empty: Callable[..., TreeCache]
-    extend: Callable[..., TreeCache]
-    masses: Callable[..., tuple[Array, ...]]
-
-
-@functools.cache
-def _programs(model: nn.Module, layout: Layout, next_bytes: bool) -> _Programs:
-    by_device = jax.sharding.NamedSharding(layout.mesh, jax.sharding.PartitionSpec(AXIS))
-
-    @functools.partial(jax.jit, static_argnums=(0, 1), out_shardings=by_device)
-    def empty(num_rows: int, num_slots: int) -> TreeCache:
-        tree = empty_tree(model, num_rows, num_slots)
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(layout.devices), *leaf.shape)), tree)
-
-    return _Programs(
-        empty,
-        layout.parallel(functools.partial(extend_tree, model), (False, *[True] * 4), donate=(1,)),
-        layout.parallel(
-            functools.partial(tile_masses, model, next_bytes=next_bytes),
-            (False, False, *[True] * 4, False, True),
-        ),
-    )
-
-
 def _read_batch(
     byte_model: ByteModel, batch: Sequence[tuple[bytes, StemTree]], layout: Layout, next_bytes: bool
 ) -> list[StemReading]:
     trees = [tree for _, tree in batch]
     num_nodes, num_devices = max(tree.num_nodes for tree in trees), len(layout.devices)
     num_rows, num_slots = -(-ops.bucket(len(batch)) // num_devices) * num_devices, _num_slots(num_nodes)
-    reader = _Reader(byte_model, layout, _programs(byte_model.model, layout, next_bytes))
+    reader = _Reader(byte_model, layout, stem_programs(byte_model.model, layout, next_bytes=next_bytes))
     tree = reader.read_nodes(trees, num_rows, num_slots)
     pieces = [_piece_nodes(byte_model, data, of_tree) for data, of_tree in batch]
     children = [of_tree.children() for of_tree in trees]
@@ -234,7 +203,7 @@ class _Reader(NamedTuple):
 
     byte_model: ByteModel
     layout: Layout
-    programs: _Programs
+    programs: StemPrograms
 
     def read_nodes(self, trees: Sequence[StemTree], num_rows: int, num_slots: int) -> TreeCache:
         """The tree cache of all nodes: node i of a tree is in slot i of its row."""
@@ -339,50 +308,3 @@ def _allowed(
             last = None if is_start else int(tree.tokens[node])
             allowed[row, node - first] = byte_model.can_follow(last)
     return allowed
-
-
-@functools.partial(jax.jit, static_argnames=("model", "next_bytes"))
-def tile_masses(
-    model: nn.Module,
-    params: Any,
-    trie: ByteTrie,
-    tree: TreeCache,
-    nodes: Int[Array, "B M"],
-    piece_nodes: Int[Array, "B M W"],
-    child_ids: Int[Array, "B M K"],
-    eos: Int[Array, " E"],
-    allowed: Bool[Array, "B M V"] | None,
-    *,
-    next_bytes: bool,
-) -> tuple[Array, ...]:
-    """Returns the arrays of `StemMasses` for some nodes.
-
-    Args:
-      model: a causal LM.
-      params: its parameters.
-      trie: of its vocabulary's bytes.
-      tree: what it has read.
-      nodes: slots of `tree`.
-      piece_nodes: of the trie; -1: none.
-      child_ids: ids, -1 for none, whose log-probs are meaningless.
-      eos: the ids that end a text.
-      allowed: ids that count behind each node; None: all.
-      next_bytes: whether the last array is among them.
-    """
-    log_probs = tree_log_probs(model, params, tree, nodes)
-    children = jnp.take_along_axis(log_probs, jnp.maximum(child_ids, 0), axis=-1)
-    ends = end_log_masses(log_probs, eos)
-    counted = log_probs if allowed is None else jnp.where(allowed, log_probs, -jnp.inf)
-    pyramid = mass_pyramid(trie, counted)
-    masses = node_log_masses(trie, pyramid, piece_nodes), children, ends
-    if not next_bytes:
-        return masses
-    behind = jnp.pad(piece_nodes, ((0, 0), (0, 0), (1, 0)), constant_values=TRIE_ROOT)
-    return *masses, next_byte_log_masses(trie, pyramid, behind)
-
-
-def end_log_masses(log_probs: Float[Array, "*A V"], eos: Int[Array, " E"]) -> Float[Array, "*A"]:
-    """Returns the log-prob that one of the ids comes next that end a text; -inf if there are none."""
-    if not eos.shape[0]:
-        return jnp.full(log_probs.shape[:-1], -jnp.inf, jnp.float32)
-    return jax.nn.logsumexp(log_probs[..., eos], axis=-1)

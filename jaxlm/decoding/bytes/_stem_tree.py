@@ -151,6 +151,11 @@ class StemSums(NamedTuple):
     nodes: np.ndarray
     lives: tuple[tuple[int, ...], ...]
 
+    @property
+    def live(self) -> tuple[int, ...]:
+        """The nodes that the sum over the byte behind the text is over."""
+        return self.lives[-1]
+
 
 def stem_sums(
     tree: StemTree, masses: StemMasses, columns: np.ndarray, length: int, max_stems: int
@@ -179,7 +184,7 @@ def stem_sums(
     prefixes[0] = kept[0] = 0.0
     ends[0] = float(masses.ends[tree.root])
     live: list[int] = []
-    lives = [(tree.root,)]
+    lives: list[tuple[int, ...]] = [(tree.root,)]
     width = masses.pieces.shape[1]
     for size in range(1, length + 1):
         terms = []

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._forecasts import (
+    NO_FIRST_BYTE,
     Forecast,
     LMNode,
     Stem,
@@ -125,8 +126,7 @@ class TreeByteState(StatefulByteLM):
     def log_prob(self) -> float:
         """The log-probability of the bytes read so far, as a prefix of texts or as a whole text, in nats."""
         if self._has_ended and self._before is not None:
-            joint = _run(self._before._next(), self._before)
-            return float(joint[END_OF_TEXT]) - self._before._required().base
+            return float(self._before.joint_next()[END_OF_TEXT])
         reading = _run(self._read(), self)
         return reading.log_prob - reading.base
 
@@ -195,7 +195,11 @@ class TreeByteState(StatefulByteLM):
         divided.
         """
         joint = _run(self._next(), self)
-        return joint - (0.0 if self._has_ended else self._required().base)
+        if self._has_ended:
+            return joint
+        # Where a stem that was left out joins again, it brings no more than what is there: see `StemSums`.
+        reading = self._required()
+        return np.minimum(joint, reading.log_prob) - reading.base
 
     def _after(self, context: bytes | str | Iterable[int]) -> "TreeByteState":
         new = text_bytes(context)
@@ -239,10 +243,7 @@ class TreeByteState(StatefulByteLM):
             self._joint = np.full(END_OF_TEXT + 1, -np.inf)
             return self._joint
         if not self.context and not self.byte_model.opening_ids:
-            raise UsageError(
-                "no byte has been read, and this model has no token that begins texts: write some, or give "
-                "make_byte_model an opening"
-            )
+            raise UsageError(NO_FIRST_BYTE)
         yield from self._read()
         reading, masses = yield from self._masses()
         joint = np.full(END_OF_TEXT + 1, -np.inf)
@@ -250,8 +251,7 @@ class TreeByteState(StatefulByteLM):
             joint[:END_OF_TEXT] = np.logaddexp(joint[:END_OF_TEXT], stem.log_prob + row)
             if stem.node is reading.closed and stem.forecast is not None:
                 joint[END_OF_TEXT] = stem.log_prob + stem.forecast.end
-        # Where a stem that was left out joins again, it brings no more than what is there: see `StemSums`.
-        self._joint = joint = np.minimum(joint, reading.log_prob)
+        self._joint = joint
         return joint
 
     def _masses(self) -> _Asking:
@@ -328,6 +328,20 @@ def tree_state(byte_model: ByteModel, context: bytes | str = b"") -> TreeByteSta
 
     Raises:
       UsageError: as `TreeByteState.prefill`.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding.bytes import make_byte_model, tree_state
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, causal=True, max_length=32)
+      >>> config, tokenizer = models.TransformerConfig(**size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> state = tree_state(make_byte_model(loaded), b"to b")
+      >>> state.context, state.log_prob < 0, state.dropped
+      (b'to b', True, 0.0)
     """
     state = TreeByteState(byte_model, byte_model.prefix)
     return state.prefill(context) if context else state
@@ -354,7 +368,7 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     steps = host_trie(byte_model)
     live = tuple(
         Stem(nodes[number], float(sums.nodes[number]), steps.descend(data[int(tree.ends[number]) :]))
-        for number in sums.lives[-1]
+        for number in sums.live
     )
     known = {node: float(log_prob) for node, log_prob in zip(nodes, sums.nodes, strict=True)}
     is_whole = (tree.ends == len(data)) & (tree.sinces == len(data))

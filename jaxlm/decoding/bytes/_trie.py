@@ -44,6 +44,12 @@ class ByteTrie(NamedTuple):
       edge_children: `Int[nodes-1]` the node to which each edge leads.
       depths: `Int[nodes]` how many bytes a node has.
       parents: `Int[nodes]` the node of all bytes but the last, -1 for the root.
+
+    Example:
+      >>> from jaxlm.decoding.bytes import make_byte_trie
+      >>> trie = make_byte_trie([b"b", b"ab", None, b"a"])  # nodes: the root, a, ab, b
+      >>> trie.depths.tolist(), trie.parents.tolist(), trie.num_exact.tolist()
+      ([0, 1, 2, 1], [-1, 0, 1, 0], [0, 1, 1, 1])
     """
 
     token_ids: Int[Array, " tokens"]
@@ -241,6 +247,15 @@ def exact_log_masses(
       trie: of the vocabulary.
       pyramid: `[..., blocks]` as `mass_pyramid` returns it.
       nodes: as for `node_log_masses`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding.bytes import exact_log_masses, make_byte_trie, mass_pyramid
+      >>> trie = make_byte_trie([b"b", b"ab", None, b"a"])
+      >>> pyramid = mass_pyramid(trie, jnp.log(jnp.array([0.1, 0.2, 0.4, 0.3])))
+      >>> masses = jnp.exp(exact_log_masses(trie, pyramid, jnp.array([1, 2, -1])))  # a, ab, none
+      >>> [round(mass, 3) for mass in masses.tolist()]
+      [0.3, 0.2, 0.0]
     """
     is_node, nodes = nodes >= 0, jnp.maximum(nodes, 0)
     starts = trie.starts[nodes]

@@ -15,7 +15,7 @@ from jaxlm.decoding.bytes._byte_windows import (
 )
 from jaxlm.decoding.bytes._stem_readings import (
     StemReading,
-    check_length,
+    check_tree_fits,
     checked_tree,
     read_trees,
     text_bytes,
@@ -98,5 +98,5 @@ def _windows(
 ) -> list[StemWindow]:
     tree = checked_tree(byte_model, text, which)
     if long == "error":
-        check_length(tree, settings.length, which)
+        check_tree_fits(tree, settings.length, which)
     return list(windows_of(tree, len(byte_model.prefix) + len(text), settings))

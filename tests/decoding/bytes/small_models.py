@@ -44,7 +44,8 @@ def _model(config):
 @functools.cache
 def byte_model(name="merges", *, window=None, **options):
     """The byte model of a kind of tokenizer, see `byte_kinds`."""
-    tokenizer = merges_tokenizer() if name == "merges" else kind(name)[0]
+    own = {"merges": merges_tokenizer, "residues": tokenizers.residue_tokenizer}
+    tokenizer = own[name]() if name in own else kind(name)[0]
     # One size of vocabulary for all kinds, so that they share the programs of the model.
     vocab_size = tokenizer.vocab_size if name == "merges" else 512
     loaded = loaded_model(tokenizer, max_length=512, vocab_size=vocab_size, window=window)

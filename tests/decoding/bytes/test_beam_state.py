@@ -297,9 +297,28 @@ def test_a_text_longer_than_the_model_reads():
         read(state, b"abca").logp_next().log_probs  # noqa: B018
 
 
-def test_a_model_needs_a_token_before_a_text():
+class Unopened(SmallLM):
+    """Nothing tells the first id: each with bytes is equally likely."""
+
+    def log_probs(self, context):
+        if context:
+            return super().log_probs(context)
+        is_text = np.isin(np.arange(len(self.token_bytes)), self.text_ids)
+        return np.where(is_text, -np.log(is_text.sum()), -np.inf)
+
+
+@pytest.mark.parametrize("name", ["bytes", "duplicates", "a byte is missing"])
+def test_without_an_opening_the_first_token_is_an_even_choice(name):
+    lm = Unopened(*VOCABULARIES[name]._replace(opening=()))
+    first = oracle_beam(lm)
     with pytest.raises(ValueError, match="no token that begins texts"):
-        oracle_beam(VOCABULARIES["bytes"]._replace(opening=()))
+        first.logp_next().log_probs  # noqa: B018
+    for text in texts_up_to(3):
+        state, expected = read(first, text), prefix_log_prob(lm, text)
+        assert state.log_prob == expected == -np.inf or abs(state.log_prob - expected) < 1e-5
+        if text and expected > -np.inf:
+            joint = exact_next(lm, text)
+            agrees(state.logp_next().log_probs, joint - np.logaddexp.reduce(joint))
 
 
 @pytest.mark.parametrize(

@@ -157,5 +157,5 @@ def test_requests_are_checked():
     with pytest.raises(UsageError, match="no token of this model can write the byte b'z'"):
         generate_after_bytes(model, b"az")
     unopened = make_byte_model(loaded_model(kind("words")[0], max_length=512, vocab_size=512))
-    with pytest.raises(UsageError, match="the prompt is empty"):
+    with pytest.raises(UsageError, match="no token that begins texts"):
         generate_after_bytes(unopened, b"")

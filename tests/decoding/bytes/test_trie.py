@@ -135,6 +135,17 @@ def test_masses_of_a_larger_vocabulary(kind):
     assert_right(token_bytes, [logits - np.logaddexp.reduce(np.append(logits, -500.0))])
 
 
+def test_masses_by_hand():
+    """The end of a text is no text: it has none of the bytes that its name has."""
+    trie = byte_models.make_byte_trie([b"a", b"b", b"ab", None])
+    pyramid = byte_models.mass_pyramid(trie, jnp.log(jnp.array([0.1, 0.2, 0.2, 0.5])))
+    nodes = [
+        int(byte_models.nodes_of_bytes(trie, text, len(text))[0, -1]) for text in (b"a", b"b", b"ab", b"<")
+    ]
+    masses = jnp.exp(byte_models.node_log_masses(trie, pyramid, jnp.array([0, *nodes])))
+    np.testing.assert_allclose(masses, [0.5, 0.3, 0.2, 0.2, 0.0], atol=1e-6)
+
+
 def test_a_vocabulary_of_one_token():
     assert_right([None, b"ab"], [[-1.0, -0.5]])
 
