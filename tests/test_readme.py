@@ -2,13 +2,22 @@
 
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from jaxlm import pretrained
+from jaxlm.cli import main
+from tests.decoding.bytes.small_models import loaded_model
+from tests.tokenizers.byte_kinds import kind
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+BYTE_COMMANDS = re.findall(
+    r"^jaxlm (.+)$", README.partition("## By the byte\n")[2].partition("\n## ")[0], flags=re.MULTILINE
+)
 ROWS = re.findall(r"^\| [^|]+\| `(jaxlm[.]\w+[.][^`]+)`[^|]*\|(.+)\|$", README, flags=re.MULTILINE)
 # What the page of cortex's autoregressive leaf documents, and its processes of corruption.
 CORTEX = {
@@ -42,6 +51,29 @@ def test_python_examples_run(number, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(EXAMPLES[number], f"README example {number}", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def models_of_the_commands(tmp_path_factory):
+    """A folder with two models of different tokenizers and a corpus, as the commands name them."""
+    folder = tmp_path_factory.mktemp("commands")
+    for name, of in (("gpt2", "byte-level"), ("qwen", "byte-level, spaced")):
+        tokenizer = kind(of)[0]
+        own = loaded_model(tokenizer)
+        pretrained.save_model(folder / name, own.config, own.params, tokenizer, kind="causal_lm")
+    (folder / "corpus.jsonl").write_text('{"text": "to be"}\n{"text": "naïve " }\n')
+    return folder
+
+
+@pytest.mark.parametrize("command", BYTE_COMMANDS)
+def test_commands_of_bytes_run(command, models_of_the_commands, monkeypatch, capsys):
+    monkeypatch.chdir(models_of_the_commands)
+    assert main(shlex.split(command, comments=True)) == 0
+    assert capsys.readouterr().out
+
+
+def test_there_are_six_commands_of_bytes():
+    assert len(BYTE_COMMANDS) == 6
 
 
 def test_there_are_seven_examples():

@@ -7,59 +7,21 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
-from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import corruption, data, pretrained, tokenizers, training
+from jaxlm.cli._arguments import known_options, read_arguments
+from jaxlm.cli._evaluate_bytes import evaluate_models_of_bytes
+from jaxlm.cli._evaluate_options import Evaluate
 from jaxlm.cli._evaluation_text import as_values, counts_in_words, show_scores
 from jaxlm.cli._failures import UsageError, say
-from jaxlm.cli._models import DType, model_folder, open_model
+from jaxlm.cli._models import model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._runs import run_folder_of
 from jaxlm.devices import enable_compilation_cache
 
 LONGEST_ROW = 512
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Show the loss, perplexity, accuracy and calibration of a model, beside those of a unigram baseline.
-
-    Masks, and the spans that an encoder-decoder has to write, are the same at every call. For a causal model
-    bits per byte are shown too, beside those of zlib and xz. Without CORPUS the run's own held-out test split
-    is used.
-
-    Attributes:
-      model: a run folder that jaxlm train wrote, a checkpoint of one (RUN@best, RUN@last, RUN@STEP), or a
-        Hugging Face folder or name, which need a CORPUS
-      corpus: files, folders or globs
-      format: how to read every file; None takes it from each ending
-      document: of a text file, whether a line or the whole file is one document; None: a line
-      field: the JSONL field or the column (CSV, Parquet) with the text; None: text
-      max_document: the most bytes of a document of CORPUS, decompressed (of JSONL and CSV, of a line); None:
-        67,108,864
-      batch_size: rows of a batch
-      noisy: corrupt the texts as in training; a masked LM's always are
-      row_length: tokens of a row, and of the pieces of longer texts; None: the run's, and for another model
-        at most 512
-      dtype: type of the parameters and of the computation; None: the run's, and float32 for a Hugging Face
-        folder
-      json: print one JSON object
-    """
-
-    model: Annotated[Positional[str], arg(metavar="MODEL")]
-    corpus: Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS")] = ()
-    format: data.Format | None = None
-    document: Literal["line", "file"] | None = None
-    field: str | None = None
-    max_document: int | None = None
-    batch_size: int = 16
-    noisy: FlagCreatePairsOff[bool] = False
-    row_length: int | None = None
-    dtype: DType | None = None
-    json: FlagCreatePairsOff[bool] = False
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -73,6 +35,9 @@ def run(arguments: Sequence[str]) -> int:
     """
     options = parse(Evaluate, arguments, program="jaxlm evaluate")
     _check(options)
+    if options.unit == "byte":
+        given = read_arguments(arguments, known_options(Evaluate), program="jaxlm evaluate").given
+        return evaluate_models_of_bytes(options, given)
     folder = model_folder(options.model)
     enable_compilation_cache()
     loaded = open_model(str(folder), dtype=options.dtype)

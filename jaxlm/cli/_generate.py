@@ -1,70 +1,21 @@
 """`jaxlm generate MODEL TEXT`: what a model writes after a text, or from it."""
 
-import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import jax
-from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import decoding, pretrained
+from jaxlm.cli._arguments import known_options, read_arguments
 from jaxlm.cli._failures import UsageError, say
+from jaxlm.cli._generate_bytes import run_bytes
+from jaxlm.cli._generate_options import Generate, checked_seed, given_options, refuse_options_of_bytes
 from jaxlm.cli._inputs import input_lines, warn_of_unknown
-from jaxlm.cli._models import DType, open_model
+from jaxlm.cli._models import open_model
 from jaxlm.cli._options import parse
 from jaxlm.devices import enable_compilation_cache
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Generate:
-    """Continue a text: with the likeliest token each time, with draws (--temperature), or by beam search.
-
-    Example: jaxlm generate ./gpt2 "Once upon a time" --temperature 0.8 --top-p 0.95
-
-    An encoder-decoder reads it and writes another: jaxlm generate ./t5 "translate English to German: Thanks!"
-
-    Attributes:
-      model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
-      text: one text or several, or none if the model has a token that begins texts; - reads one a line
-      max_new_tokens: the most tokens to write
-      temperature: divides the logits before each draw; 0 takes the likeliest token
-      top_k: draw among this many of the likeliest tokens
-      top_p: draw among the likeliest tokens whose probabilities add up to this
-      min_p: draw among the tokens with at least this share of the likeliest token's probability
-      repetition_penalty: above 1 makes tokens less likely that the text has already
-      no_repeat_ngram_size: never repeat a sequence of this many tokens; 0: repetition is allowed; None: as
-        the model's files say
-      min_new_tokens: the fewest tokens to write; None: as the model's files say
-      num_beams: keep this many continuations and write the best one
-      length_penalty: for beams: above 0 favours long texts, below 0 short ones; None: 1
-      early_stopping: for beams: stop as soon as num_beams are finished (yes), when a better one is unlikely
-        (no), or when none is possible (never); None: no
-      stop: strings that end the text
-      seed: of the draws; None: 0
-      dtype: type of the parameters and of the computation; None: the run's, and float32 for a Hugging Face
-        folder
-      json: print one JSON object a line, one for each text
-    """
-
-    model: Annotated[Positional[str], arg(metavar="MODEL")]
-    text: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXT")] = ()
-    max_new_tokens: Annotated[int, arg(aliases=["-n"])] = 128
-    temperature: float = 0.0
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    no_repeat_ngram_size: int | None = None
-    min_new_tokens: int | None = None
-    num_beams: int = 1
-    length_penalty: float | None = None
-    early_stopping: Literal["yes", "no", "never"] | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    dtype: DType | None = None
-    json: FlagCreatePairsOff[bool] = False
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -77,6 +28,10 @@ def run(arguments: Sequence[str]) -> int:
       UsageError: if the request cannot be met.
     """
     options = parse(Generate, arguments, program="jaxlm generate")
+    given = read_arguments(arguments, known_options(Generate), program="jaxlm generate").given
+    if options.unit == "byte":
+        return run_bytes(options, given)
+    refuse_options_of_bytes(given)
     config = _config(options)
     texts = input_lines(options.text, 'jaxlm generate MODEL "Once upon a time"') if options.text else [""]
     enable_compilation_cache()
@@ -126,14 +81,13 @@ def generated_as_json(text: str, written: decoding.GeneratedText) -> dict[str, A
 def _config(options: Generate) -> decoding.GenerationConfig:
     if options.temperature < 0:
         raise UsageError(f"--temperature is 0 (no draws) or above 0: got {options.temperature}")
-    if not 0 <= (options.seed or 0) < 2**32:
-        raise UsageError(f"--seed is from 0 and below 2**32: got {options.seed}")
-    asked = _given(options, "top_k", "top_p", "min_p", "seed")
+    checked_seed(options)
+    asked = given_options(options, "top_k", "top_p", "min_p", "seed")
     if asked and not options.temperature:
         raise UsageError(
             f"{asked[0]} is for draws, and without --temperature there are none; add --temperature 1"
         )
-    asked = _given(options, "length_penalty", "early_stopping")
+    asked = given_options(options, "length_penalty", "early_stopping")
     if asked and options.num_beams == 1:
         raise UsageError(f"{asked[0]} is for beams, and without --num-beams there is one; add --num-beams 4")
     sampling = decoding.Sampling(
@@ -153,11 +107,6 @@ def _config(options: Generate) -> decoding.GenerationConfig:
         length_penalty=1.0 if options.length_penalty is None else options.length_penalty,
         early_stopping="never" if options.early_stopping == "never" else options.early_stopping == "yes",
     )
-
-
-def _given(options: Generate, *names: str) -> list[str]:
-    """Returns which of some options were given, as the command line spells them."""
-    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
 
 
 def _say_short(config: decoding.GenerationConfig, written: Sequence[decoding.GeneratedText]) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from typing import Any
 
 from jaxlm import io, pretrained
@@ -28,14 +29,19 @@ def input_lines(given: tuple[str, ...], usage: str) -> list[str]:
     return lines
 
 
-def stdin_lines() -> Iterator[str]:
+def stdin_lines(*, any_bytes: bool = False) -> Iterator[str]:
     """Yields the lines of stdin that are not blank, without their line ends, as they come.
+
+    Args:
+      any_bytes: whether a byte that is not UTF-8 becomes half a surrogate pair, as in arguments.
 
     Raises:
       UsageError: if stdin is closed, or is not text in its encoding.
     """
     if sys.stdin is None:
         raise UsageError("stdin is closed: give the text as an argument, or pipe it in")
+    if any_bytes and isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
     try:
         for line in sys.stdin:
             if line.strip():

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import decoding, pretrained, reports
+from jaxlm.cli._byte_models import Unit
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._inputs import (
     NO_TEXT,
@@ -20,6 +21,7 @@ from jaxlm.cli._inputs import (
     warn_of_unknown,
 )
 from jaxlm.cli._models import DType, open_model
+from jaxlm.cli._next_bytes import show_next_bytes
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 from jaxlm.devices import enable_compilation_cache
@@ -34,11 +36,17 @@ class Next:
 
     Example: jaxlm next ./gpt2 "To be or not to" --target " be"
 
+    Byte by byte, behind a text that may end inside a token: jaxlm next ./gpt2 "To be or n" --unit byte
+
     Attributes:
       model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
       text: one text or several; - reads one a line from stdin, plain or as {"sentence": ..., "target": ...}
-      top_k: how many tokens to show
-      target: a continuation of the text: its loss in nats a token and its perplexity are shown too
+      unit: the likeliest tokens, or the likeliest bytes of a causal model, with the probability of the text
+      top_k: how many tokens or bytes to show
+      target: a continuation of the text: its loss in nats a token and its perplexity are shown too, or its
+        loss in nats and bits a byte
+      opening: of bytes: text before each text, in which special tokens are read as such; None: the tokens
+        that begin texts
       dtype: type of the parameters and of the computation; None: the run's, and float32 for a Hugging Face
         folder
       json: print one JSON object a line, one for each text
@@ -46,8 +54,10 @@ class Next:
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]
     text: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXT")] = ()
+    unit: Unit = "token"
     top_k: Annotated[int, arg(aliases=["-k"])] = 5
     target: str | None = None
+    opening: str | None = None
     dtype: DType | None = None
     json: FlagCreatePairsOff[bool] = False
 
@@ -69,6 +79,18 @@ def run(arguments: Sequence[str]) -> int:
     if first is None:
         raise UsageError(NO_TEXT)
     enable_compilation_cache()
+    if options.unit == "byte":
+        show_next_bytes(
+            options.model,
+            itertools.chain([first], requests),
+            top_k=options.top_k,
+            dtype=options.dtype,
+            opening=options.opening,
+            as_json=options.json,
+        )
+        return 0
+    if options.opening is not None:
+        raise UsageError("--opening is for bytes: add --unit byte, or leave --opening out")
     loaded = open_model(options.model, dtype=options.dtype)
     if loaded.kind.encoder or not loaded.kind.next_token:
         other = "generate" if loaded.kind.encoder else "fill"
@@ -133,7 +155,8 @@ def _requests(options: Next) -> Iterator[NextRequest]:
     # Only lines of stdin may be JSON: an argument that begins with a brace is a text.
     is_stdin = options.text == ("-",)
     usage = 'jaxlm next MODEL "To be or not to"'
-    for line in stdin_lines() if is_stdin else input_lines(options.text, usage):
+    lines = stdin_lines(any_bytes=options.unit == "byte")
+    for line in lines if is_stdin else input_lines(options.text, usage):
         request = json_request(line, {"sentence": str, "target": str}) if is_stdin else None
         if request is not None and "sentence" not in request:
             raise UsageError(f'a request has a "sentence": got {line[:60]}')

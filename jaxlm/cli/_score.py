@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from jaxlm import data, io, pretrained, reports, scoring, tokenizers
 from jaxlm.cli._arguments import asks_for_help
+from jaxlm.cli._byte_models import naming_unknown_bytes, refuse_model_without_bytes
 from jaxlm.cli._cluster import cluster_shard
 from jaxlm.cli._failures import FAILED, UsageError, say
 from jaxlm.cli._models import DType, model_folder, open_model
@@ -100,6 +101,9 @@ def scorer_from_options(
       measure: what is scored.
       config: how the work is cut into batches.
     """
+    if isinstance(measure, scoring.ByteLogLikelihood):
+        with naming_unknown_bytes(members[0]):
+            return scoring.make_scorer(open_model(members[0], dtype=dtype), measure, config)
     if config.combine is None:
         return scoring.make_scorer(open_model(members[0], dtype=dtype), measure, config)
     loaded = pretrained.load_ensemble(members[0] if len(members) == 1 else members)
@@ -116,8 +120,25 @@ def _refuse_unread(options: ScoreOptions) -> None:
         raise UsageError("--dtype is for a single model: the members of an ensemble keep their own")
     if not 1 <= options.max_document < 2**31:
         raise UsageError(f"--max-document is from 1 and below 2**31: got {options.max_document}")
+    if isinstance(measure_settings(options), scoring.ByteLogLikelihood):
+        _refuse_of_tokens(options)
     if options.combine is not None and not _is_ensemble(options):
         raise UsageError("--combine is for several models: name the others by --with-members")
+
+
+def _refuse_of_tokens(options: ScoreOptions) -> None:
+    """Raises `UsageError` for an option that is of no use for the bytes of texts, and for several models."""
+    if _is_ensemble(options):
+        raise UsageError(
+            "bytes are scored under one model: name one; an ensemble of models of bytes is "
+            "jaxlm.decoding.bytes.ByteEnsemble in Python"
+        )
+    refuse_model_without_bytes(options.model, pretrained.inspect(model_folder(options.model)).kind)
+    for name in ("row_length", "rows", "buffer", "tile"):
+        if getattr(options, name) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is of rows of tokens, and bytes have none: leave it out"
+            )
 
 
 def _is_ensemble(options: ScoreOptions) -> bool:

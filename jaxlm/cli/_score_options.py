@@ -16,6 +16,7 @@ from jaxlm.cli._arguments import (
     read_arguments,
     without_help,
 )
+from jaxlm.cli._byte_models import Unit
 from jaxlm.cli._failures import UsageError, did_you_mean
 from jaxlm.cli._models import DType, model_folder
 from jaxlm.cli._values import takes_many
@@ -25,6 +26,7 @@ DEFAULT_MEASURES = {"next_token": "log-likelihood", "fill": "pseudo-log-likeliho
 # What --variants may say instead of a file.
 ALL_VARIANTS = "all"
 VARIANT_MEASURE, STEP_MEASURE = "variant-effect", "step-scores"
+BYTE_MEASURE = scoring.ByteLogLikelihood.name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,9 +41,11 @@ class ScoreOptions:
       model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
       corpus: files, folders or globs, here or at URLs: text, JSONL, CSV, Parquet, FASTA; plain, .gz or .zst
       out: a folder for this job alone, or a URL: s3://, gs://, or what fsspec opens
-      measure: log-likelihood or conditional for a causal model, pseudo-log-likelihood, single-pass or
-        instruction-ratio for a masked one, variant-effect or step-scores for both; None: the first of these
-        for the model
+      measure: log-likelihood, byte-log-likelihood or conditional for a causal model, pseudo-log-likelihood,
+        single-pass or instruction-ratio for a masked one, variant-effect or step-scores for both; None: the
+        first of these for the model
+      unit: byte scores the bytes of texts instead of their tokens, so that models with different tokenizers
+        can be compared; the measure is byte-log-likelihood, and special tokens in a text are plain bytes
       variants: instead of CORPUS, a file of mutants of --wild-type (FASTA, or a table with a column of
         mutants), or the word all: every single mutant, with a heat map; the measure is variant-effect
       step_scores: step functions of every token, such as entropy top_p_size=0.9 kl_divergence; the measure
@@ -78,6 +82,7 @@ class ScoreOptions:
     corpus: Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS")] = ()
     out: str
     measure: str | None = None
+    unit: Unit = "token"
     variants: str | None = None
     step_scores: tuple[str, ...] = ()
     format: data.Format | None = None
@@ -185,9 +190,9 @@ def chosen_measure(arguments: Sequence[str]) -> str:
     if wanted is None and given.value("--variants") is not None:
         wanted = VARIANT_MEASURE
     if "--step-scores" in given.given:
-        if wanted not in (None, STEP_MEASURE):
-            raise UsageError(f"--step-scores is the measure {STEP_MEASURE}: got --measure {wanted}, too")
-        wanted = STEP_MEASURE
+        wanted = _agreed("--step-scores", STEP_MEASURE, wanted)
+    if given.value("--unit") == "byte":
+        wanted = _agreed("--unit byte", BYTE_MEASURE, wanted)
     if wanted is not None and wanted not in scoring.MEASURES:
         there = ", ".join(scoring.MEASURES)
         raise UsageError(
@@ -202,6 +207,13 @@ def chosen_measure(arguments: Sequence[str]) -> str:
     if kind.question is None:
         raise UsageError(f"{model} is a {kind.name}: tokens are scored by a causal or a masked LM")
     return DEFAULT_MEASURES[kind.question]
+
+
+def _agreed(option: str, measure: str, wanted: str | None) -> str:
+    """Returns the measure that an option stands for, unless another one is asked for, too."""
+    if wanted not in (None, measure):
+        raise UsageError(f"{option} is the measure {measure}: got the measure {wanted}, too")
+    return measure
 
 
 def _either(first: Option, second: Option) -> Option:

@@ -3,9 +3,17 @@
 from jaxlm.reports._curve import draw_curve
 from jaxlm.reports._mutant_heat_map import mutant_heat_map_png
 from jaxlm.reports._scores import corpus_line, histogram_png, ranking_table, score_table
-from jaxlm.reports._tables import evaluation_table, fill_table, level_table, next_table
+from jaxlm.reports._tables import (
+    byte_evaluation_table,
+    evaluation_table,
+    fill_table,
+    level_table,
+    next_bytes_table,
+    next_table,
+)
 
 __all__ = [
+    "byte_evaluation_table",
     "corpus_line",
     "draw_curve",
     "evaluation_table",
@@ -13,6 +21,7 @@ __all__ = [
     "histogram_png",
     "level_table",
     "mutant_heat_map_png",
+    "next_bytes_table",
     "next_table",
     "ranking_table",
     "score_table",

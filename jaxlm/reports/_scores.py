@@ -50,11 +50,11 @@ def score_table(summary: dict[str, Any], *, base: str = "e") -> Table:
 
 
 def corpus_line(summary: dict[str, Any], *, base: str = "e") -> str:
-    """Returns one line with the totals of the whole corpus, the loss per token and the perplexity.
+    """Returns one line with the totals of the whole corpus, the loss per token or byte and the perplexity.
 
     Args:
       summary: the summary of a finished job, `JobFinished.summary` from `scoring.run_job`.
-      base: the unit of the loss per token: "2" for bits, "e" for nats.
+      base: the unit of the loss: "2" for bits, "e" for nats.
 
     Example:
       >>> from jaxlm import reports
@@ -64,12 +64,13 @@ def corpus_line(summary: dict[str, Any], *, base: str = "e") -> str:
     """
     failed = f", {summary['errors']:,} without a score" if summary["errors"] else ""
     pooled, facts = summary["corpus"], []
+    counted, unit = ("scored_bytes", "byte") if "scored_bytes" in pooled else ("scored", "token")
     if pooled:
-        facts.append(f"{pooled['scored']:,} scored tokens")
-    if "nats_per_token" in pooled:
-        unit, scale = ("bits", math.log(2.0)) if base == "2" else ("nats", 1.0)
-        facts.append(f"{pooled['nats_per_token'] / scale:.4f} {unit} a token")
-    for name in ("perplexity", "word_perplexity", "bits_per_byte"):
+        facts.append(f"{pooled[counted]:,} scored {unit}s")
+    if f"nats_per_{unit}" in pooled:
+        of, scale = ("bits", math.log(2.0)) if base == "2" else ("nats", 1.0)
+        facts.append(f"{pooled[f'nats_per_{unit}'] / scale:.4f} {of} a {unit}")
+    for name in ("perplexity", "byte_perplexity", "word_perplexity", "bits_per_byte"):
         if pooled.get(name) is not None:
             facts.append(f"{name.replace('_', ' ')} {short_number(pooled[name])}")
     return f"{summary['documents']:,} documents{failed}" + (f"; {', '.join(facts)}" if facts else "")

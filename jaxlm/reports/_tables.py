@@ -1,14 +1,15 @@
 """Results as tables for a terminal or a log."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from jaxlm import decoding, models
+from jaxlm import decoding, models, scoring
+from jaxlm.decoding.bytes import ByteLogProbs
 
 BAR_WIDTH = 20
 
@@ -82,6 +83,38 @@ def _sequence_rows(scores: models.SequenceEvaluation) -> list[_Row]:
         _Row("loss (nats a record)", scores.loss, scores.baseline_loss, ".3f"),
         _Row("accuracy", scores.accuracy, math.nan, ".1f", 100),
     ]
+
+
+def byte_evaluation_table(evaluations: Mapping[str, scoring.ByteEvaluation]) -> Table:
+    """Returns a table of models beside each other, by how likely the bytes of a corpus are for them.
+
+    Args:
+      evaluations: of each model, by its name, as `scoring.evaluate_bytes` returns them.
+
+    Returns:
+      A `rich` table with one row for each model, in the given order.
+
+    Example:
+      >>> from jaxlm import reports, scoring
+      >>> evaluation = scoring.ByteEvaluation(2, 0, 100, -69.3147, 0.0, "stem")
+      >>> table = reports.byte_evaluation_table({"./gpt2": evaluation})
+      >>> [str(cell) for column in table.columns for cell in column.cells]
+      ['./gpt2', '1.0000', '-69.31', 'P_stem', '0']
+    """
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("", overflow="fold")
+    for heading in ("bits per byte", "log P (nats)", "P", "left out of P"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, one in evaluations.items():
+        dropped = f"{one.dropped:.1e}" if one.dropped else "0"
+        table.add_row(
+            Text(name),
+            f"{one.bits_per_byte:.4f}",
+            f"{one.log_likelihood:,.2f}",
+            f"P_{one.probability}",
+            dropped,
+        )
+    return table
 
 
 def level_table(levels: Sequence[models.LevelSummary]) -> Table:
@@ -175,6 +208,54 @@ def next_table(prediction: decoding.NextTokens) -> Table:
         token, id = Text(printable_token(candidate.token)), str(candidate.token_id)
         table.add_row(token, id, f"{candidate.probability:.4f}", bar)
     return table
+
+
+def next_bytes_table(view: ByteLogProbs, count: int = 5) -> Table:
+    """Returns a table of the likeliest next bytes after a text, or of the end of the text.
+
+    Args:
+      view: the log-probs of each next byte, as `logp_next` of a state over bytes returns them.
+      count: the most bytes; bytes of probability 0 are left out.
+
+    Returns:
+      A `rich` table with the name and the probability of each byte, likeliest first. A byte is named by its
+      ASCII character if that is printable, else by its value, `\\x0a`.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm import reports
+      >>> from jaxlm.decoding.bytes import ByteLogProbs
+      >>> probs = np.full(257, 1e-9)
+      >>> probs[[ord("e"), 10, 256]] = 0.5, 0.3, 0.2
+      >>> table = reports.next_bytes_table(ByteLogProbs(np.log(probs)), 3)
+      >>> print(*list(table.columns[0].cells), *list(table.columns[1].cells), sep="|")
+      e|\\x0a|end of text|0.5000|0.3000|0.2000
+    """
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("next byte", no_wrap=True)
+    table.add_column("probability", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for slot, log_prob in view.top(count).items():
+        probability = math.exp(log_prob)
+        name = "end of text" if slot == view.end else byte_name(slot)
+        table.add_row(Text(name), f"{probability:.4f}", "█" * round(BAR_WIDTH * probability))
+    return table
+
+
+def byte_name(byte: int) -> str:
+    """Returns how a table shows a byte: its ASCII character, a space quoted, or its value.
+
+    Args:
+      byte: 0 to 255.
+
+    Example:
+      >>> from jaxlm.reports._tables import byte_name
+      >>> print(byte_name(101), byte_name(32), byte_name(10), byte_name(0xC3))
+      e ' ' \\x0a \\xc3
+    """
+    if 0x20 < byte < 0x7F:
+        return chr(byte)
+    return "' '" if byte == 0x20 else f"\\x{byte:02x}"
 
 
 def printable_token(token: str) -> str:

@@ -1,5 +1,6 @@
 """Scores of texts under a model: log-likelihoods and other measures, of single texts and of whole corpora."""
 
+from jaxlm.scoring._byte_evaluation import ByteEvaluation, evaluate_bytes
 from jaxlm.scoring._causal import causal_log_probs, next_token_log_probs
 from jaxlm.scoring._harness import HarnessModel, register_harness
 from jaxlm.scoring._measures import MEASURES
@@ -16,6 +17,7 @@ from jaxlm.scoring.engine import (
     Query,
     QueryBlock,
     QueryContrast,
+    QueryEngine,
     QueryScores,
     StepForward,
     WorkCounts,
@@ -38,6 +40,7 @@ from jaxlm.scoring.jobs import (
     start_ray,
 )
 from jaxlm.scoring.measures import (
+    ByteLogLikelihood,
     Conditional,
     Context,
     DocumentBlock,
@@ -73,6 +76,8 @@ from jaxlm.scoring.variants import (
 
 __all__ = [
     "MEASURES",
+    "ByteEvaluation",
+    "ByteLogLikelihood",
     "Conditional",
     "Context",
     "ContrastRows",
@@ -95,6 +100,7 @@ __all__ = [
     "Query",
     "QueryBlock",
     "QueryContrast",
+    "QueryEngine",
     "QueryScores",
     "Round",
     "RowScorer",
@@ -113,6 +119,7 @@ __all__ = [
     "WorkCounts",
     "bootstrap_interval",
     "causal_log_probs",
+    "evaluate_bytes",
     "file_source",
     "find_variant_column",
     "finish_writing",

@@ -1,6 +1,7 @@
 """Every measure by the name that commands call it."""
 
 from jaxlm.scoring.measures import (
+    ByteLogLikelihood,
     Conditional,
     InstructionRatio,
     LogLikelihood,
@@ -19,4 +20,5 @@ MEASURES: dict[str, type[Measure]] = {
     "variant-effect": VariantEffect,
     "instruction-ratio": InstructionRatio,
     "step-scores": StepScores,
+    "byte-log-likelihood": ByteLogLikelihood,
 }

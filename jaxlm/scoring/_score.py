@@ -34,6 +34,17 @@ class Score(NamedTuple):
       `pseudo_log_likelihood_estimate`, `pseudo_perplexity_estimate`: estimates of the pseudo-log-likelihood
         and the pseudo-perplexity from one pass of the model ("single-pass").
 
+    Of the bytes of a text ("byte-log-likelihood"), in addition to `num_words` and `num_bytes`:
+      `log_likelihood`: the log of the probability that the column `probability` names, of the text as the
+        beginning of a text; with `eos` as the whole of one.
+      `word_perplexity`, `byte_perplexity`, `bits_per_byte`: as above, of this log-likelihood.
+      `probability`: "stem" or "canonical": the sum over which ways to divide the text (see
+        `ByteLogLikelihood`).
+      `dropped`: the share of this probability that was left out, in [0, 1].
+      `num_windows`: how many windows the text was read in.
+      `byte_log_probs`: with `bytes`, log p(byte | the bytes before it). The surprisal of any span of bytes is
+        minus the sum of its bytes.
+
     Of a continuation ("conditional"), in addition to `num_tokens`, `num_bytes` and `log_likelihood`:
       `num_context_tokens`, `num_cut`: the number of tokens of the context, and how many tokens were cut off.
       `log_likelihood_per_token`, `log_likelihood_per_byte`: the log-likelihood divided by the number of the

@@ -20,6 +20,7 @@ from jaxlm.scoring.engine import (
     EngineConfig,
     Query,
     QueryBlock,
+    QueryEngine,
     QueryExtent,
     WorkCounts,
     complete_config,
@@ -30,16 +31,14 @@ from jaxlm.scoring.engine import (
     query_blocks,
 )
 from jaxlm.scoring.measures import (
-    BATCHES_OF_GENERATION,
     MODELS_ASKED,
-    OPEN_BUFFERS,
     Context,
     DocumentBlock,
-    GenerationSize,
     Measure,
     Round,
     ScoreError,
     ScoreRow,
+    generation_size,
     rows_in_rounds,
 )
 
@@ -53,7 +52,7 @@ class Scorer:
       measure: the measure that is computed, with a value for every option that depends on the model.
       schema: the columns of a row, an Arrow schema; columns in nats have the metadata `{"unit": "nats"}`.
       description: everything that the scores depend on beyond rounding, as JSON values.
-      engine: the `Engine` that runs the model on the devices.
+      engine: what answers queries: an `Engine`, which runs the model on the devices, or the measure's own.
 
     Args:
       loaded: a causal or a masked LM with its tokenizer.
@@ -93,22 +92,22 @@ class Scorer:
         if remark:
             LOG.warning(remark)
         self._forward = self.measure.forward(self._context)
-        self.engine = Engine(loaded, config, self._forward)
+        own = self.measure.own_engine(loaded, config)
+        self.engine: Engine | QueryEngine = Engine(loaded, config, self._forward) if own is None else own
         self.schema = pa.schema(self.measure.columns(self._context))
         self.description = {
             "model": pretrained.weights_fingerprint(loaded.params),
             "config": models.flat_config(loaded.config),
             "objective": loaded.kind.name,
             "tokenizer": loaded.tokenizer.fingerprint,
-            "row_length": self.engine.config.row_length,
-            "combine": self.engine.config.combine,
+            **self.engine.description,
             **self.measure.options(),
             "version": jaxlm.__version__,
         }
 
     @property
-    def work(self) -> WorkCounts:
-        """How much the engine has computed so far: numbers of queries, batches, tokens and positions."""
+    def work(self) -> WorkCounts | None:
+        """How much the engine has computed so far: queries, batches, tokens and positions; None: unknown."""
         return self.engine.work
 
     def __call__(self, records: Iterable[data.Record]) -> Iterator[ScoreRow]:
@@ -119,22 +118,23 @@ class Scorer:
         the devices compute for these, the answers to the queries, and the documents' rows of scores. One
         thread encodes texts, a second one makes queries and packs them, and the caller's thread makes the
         rows of scores, while the devices work. If the measure's further questions depend on answers
-        (`asks_again`), its queries are made in the caller's thread, too.
+        (`asks_again`), or it has an engine of its own, its queries are made in the caller's thread, too.
 
         Args:
           records: the documents to score.
         """
         texts = text_blocks(records)
         tokens = prefetch(map(self._with_tokens, texts))
-        if self.measure.asks_again:
+        engine = self.engine
+        if self.measure.asks_again or not isinstance(engine, Engine):
             one_by_one = (record for block in map(self._known, tokens) for record in block)
-            size = self._generation_size()
-            return rows_in_rounds(one_by_one, self._start, self._advance, self.engine, size)
+            size = generation_size(engine.config)
+            return rows_in_rounds(one_by_one, self._start, self._advance, engine, size)
         documents = DocumentQueue(self.measure, self._forward, self._advance)
-        queries = query_blocks(self._queries(tokens, documents))
-        batches = self.engine.packed(queries)
-        computed = self.engine.computed(batches)
-        answers = self.engine.answers(computed)
+        queries = query_blocks(self._queries(tokens, documents, engine.longest))
+        batches = engine.packed(queries)
+        computed = engine.computed(batches)
+        answers = engine.answers(computed)
         return documents.rows(answers)
 
     def _with_tokens(self, records: list[data.Record]) -> tuple[list[data.Record], dict[str, np.ndarray]]:
@@ -153,13 +153,16 @@ class Scorer:
         return records
 
     def _queries(
-        self, encoded: Iterable[tuple[list[data.Record], dict[str, np.ndarray]]], documents: DocumentQueue
+        self,
+        encoded: Iterable[tuple[list[data.Record], dict[str, np.ndarray]]],
+        documents: DocumentQueue,
+        longest: int,
     ) -> Iterator[Query | QueryBlock]:
         """The queries of the documents, as blocks if the measure makes blocks."""
         for records in map(self._known, encoded):
             parts = self.measure.start_block(self._context, records)
             blocks = [part for part in parts if isinstance(part, DocumentBlock)]
-            if any(self._misfit(extent_of_block(block.queries)) for block in blocks):
+            if any(self._misfit(extent_of_block(block.queries), longest) for block in blocks):
                 parts = records
             for part in parts:
                 if isinstance(part, DocumentBlock):
@@ -180,34 +183,30 @@ class Scorer:
             return error_row(error)
 
     def _advance(self, now: Round, answers: Sequence[Any]) -> Round | ScoreRow:
-        fault = next((fault for answer in answers if (fault := self._forward.fault(answer))), "")
-        if fault:
-            return {"error": fault}
+        if isinstance(self.engine, Engine):
+            fault = next((fault for answer in answers if (fault := self._forward.fault(answer))), "")
+            if fault:
+                return {"error": fault}
         try:
             return self._checked(self.measure.advance(now.state, answers))
         except JaxlmError as error:
             return error_row(error)
 
     def _checked(self, now: Round | ScoreRow) -> Round | ScoreRow:
-        if isinstance(now, Round):
-            self._check(now.queries)
+        if isinstance(now, Round) and isinstance(self.engine, Engine):
+            self._check(now.queries, self.engine.longest)
         return now
 
-    def _generation_size(self) -> GenerationSize:
-        config = self.engine.config
-        tokens = BATCHES_OF_GENERATION * config.rows * config.row_length
-        return GenerationSize(config.buffer, tokens, OPEN_BUFFERS * config.buffer)
-
-    def _check(self, queries: Sequence[Query]) -> None:
-        misfit = self._misfit(extent(queries))
+    def _check(self, queries: Sequence[Query], longest: int) -> None:
+        misfit = self._misfit(extent(queries), longest)
         if misfit:
             raise ScoreError(misfit)
 
-    def _misfit(self, asked: QueryExtent) -> str:
+    def _misfit(self, asked: QueryExtent, longest: int) -> str:
         """Why the model cannot read queries of such an extent; "" where it can."""
-        if asked.longest > self.engine.longest:
+        if asked.longest > longest:
             return (
-                f"{asked.longest} tokens are read at once, and at most {self.engine.longest} can be: "
+                f"{asked.longest} tokens are read at once, and at most {longest} can be: "
                 "shorten the document, or raise row_length where the model allows"
             )
         vocab_size = self._context.vocab_size

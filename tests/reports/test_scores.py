@@ -34,6 +34,10 @@ def test_the_corpus_on_a_line(tmp_path):
     said = reports.corpus_line(found)
     assert said.startswith("57 documents, ") and "1.5000 nats a token, perplexity 4.482" in said
     assert f"{1.5 / math.log(2):.4f} bits a token" in reports.corpus_line(found, base="2")
+    of_bytes = {"scored_bytes": 1200, "nats_per_byte": 1.5, "byte_perplexity": 4.4817, "bits_per_byte": 2.164}
+    counted = {"documents": 3, "errors": 0, "corpus": of_bytes}
+    said = "3 documents; 1,200 scored bytes, 1.5000 nats a byte, byte perplexity 4.482, bits per byte 2.164"
+    assert reports.corpus_line(counted) == said
     nothing = {"documents": 2, "errors": 2, "corpus": {}}
     assert reports.corpus_line(nothing) == "2 documents, 2 without a score"
 

@@ -2,7 +2,8 @@ import math
 
 import numpy as np
 
-from jaxlm import decoding, reports, training
+from jaxlm import decoding, reports, scoring, training
+from jaxlm.decoding.bytes import ByteLogProbs
 from jaxlm.reports._tables import printable_token
 
 SCORES = training.Evaluation(
@@ -83,4 +84,30 @@ def test_tokens_that_cannot_be_seen_are_spelled_out():
         "'a\\tb'",
         "a b",
         "é",
+    ]
+
+
+def test_next_bytes_are_named_with_bars():
+    probs = np.full(257, 1e-12)
+    probs[[101, 32, 10, 0xC3, 92, 256]] = 0.5, 0.25, 0.125, 0.0625, 0.05, 0.0125
+    view = ByteLogProbs(np.log(probs))
+    assert cells(reports.next_bytes_table(view, 6)) == [
+        ["next byte", "probability", ""],
+        ["e", "0.5000", "█" * 10],
+        ["' '", "0.2500", "█" * 5],
+        ["\\x0a", "0.1250", "█" * 2],
+        ["\\xc3", "0.0625", "█"],
+        ["\\", "0.0500", "█"],
+        ["end of text", "0.0125", ""],
+    ]
+    assert len(cells(reports.next_bytes_table(view, 2))) == 3
+
+
+def test_models_of_bytes_stand_beside_each_other():
+    one = scoring.ByteEvaluation(3, 1, 80, -55.4518, 0.0, "stem")
+    other = one._replace(log_likelihood=-110.9035, dropped=0.00123)
+    assert cells(reports.byte_evaluation_table({"./gpt2": one, "./qwen": other})) == [
+        ["", "bits per byte", "log P (nats)", "P", "left out of P"],
+        ["./gpt2", "1.0000", "-55.45", "P_stem", "0"],
+        ["./qwen", "2.0000", "-110.90", "P_stem", "1.2e-03"],
     ]

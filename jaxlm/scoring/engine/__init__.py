@@ -29,6 +29,7 @@ from jaxlm.scoring.engine._queries import (
     scores_between,
     starts_of,
 )
+from jaxlm.scoring.engine._query_engine import QueryEngine
 from jaxlm.scoring.engine._step_forward import StepForward
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Query",
     "QueryBlock",
     "QueryContrast",
+    "QueryEngine",
     "QueryExtent",
     "QueryScores",
     "StepForward",

@@ -114,6 +114,11 @@ class Engine:
         self._step, self._executables = self._mapped(loaded), {}
         self._params = self._layout.replicate(_in_compute_dtype(loaded))
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the answers depend on beyond the model, as JSON values."""
+        return {"row_length": self.config.row_length, "combine": self.config.combine}
+
     def __call__(self, queries: Iterable[Query]) -> Iterator[Any]:
         """Yields the answer to each query, in order, as the queries come.
 

@@ -128,11 +128,13 @@ class _ColumnStatistics:
 class _CorpusTotals:
     """Sums over documents, whose ratios are the rates of the corpus, which means of rates are not.
 
-    The column that is summed is the measure's log-likelihood: that whose metadata name its tokens' column.
+    The column that is summed is the measure's log-likelihood: that whose metadata name its tokens' column, or
+    that of its bytes.
     """
 
     def __init__(self) -> None:
         self._name: str | None = None
+        self._unit = "token"
         self._nats = self._whole_nats = 0.0
         self._tokens = self._bytes = self._words = 0
 
@@ -141,7 +143,7 @@ class _CorpusTotals:
         if field is None:
             return
         name, tokens = field.name, field.metadata[b"tokens"].decode()
-        self._name = name
+        self._name, self._unit = name, "byte" if tokens == "num_bytes" else "token"
         nats = _numbers(table, name) * (math.log(2.0) if field.metadata.get(b"unit") == b"bits" else 1.0)
         self._nats += float(np.nansum(nats))
         self._tokens += int(np.nansum(_numbers(table, tokens)))
@@ -155,10 +157,11 @@ class _CorpusTotals:
     def as_dict(self) -> dict[str, Any]:
         if self._name is None:
             return {}
-        totals: dict[str, Any] = {"scored": self._tokens, "nats": self._nats}
+        of_bytes = self._unit == "byte"
+        totals: dict[str, Any] = {"scored_bytes" if of_bytes else "scored": self._tokens, "nats": self._nats}
         if self._tokens:
-            totals["nats_per_token"] = -self._nats / self._tokens
-            totals["perplexity"] = _exp(-self._nats / self._tokens)
+            totals[f"nats_per_{self._unit}"] = -self._nats / self._tokens
+            totals["byte_perplexity" if of_bytes else "perplexity"] = _exp(-self._nats / self._tokens)
         if self._bytes:
             totals["bits_per_byte"] = -self._whole_nats / math.log(2.0) / self._bytes
         if self._words:

@@ -1,5 +1,6 @@
 """What is asked of a model about a document, and the row that its answers make."""
 
+from jaxlm.scoring.measures._byte_log_likelihood import ByteLogLikelihood
 from jaxlm.scoring.measures._conditional import Conditional
 from jaxlm.scoring.measures._instruction_ratio import InstructionRatio
 from jaxlm.scoring.measures._log_likelihood import log_likelihood, segment_log_likelihood, span_mask
@@ -20,20 +21,18 @@ from jaxlm.scoring.measures._measure import (
 )
 from jaxlm.scoring.measures._openings import usual_frame
 from jaxlm.scoring.measures._pseudo_log_likelihood import PseudoLogLikelihood
-from jaxlm.scoring.measures._rounds import BATCHES_OF_GENERATION, OPEN_BUFFERS, GenerationSize, rows_in_rounds
+from jaxlm.scoring.measures._rounds import generation_size, rows_in_rounds
 from jaxlm.scoring.measures._single_pass import SinglePass, noise_shares
 from jaxlm.scoring.measures._step_scores_measure import StepScores
 from jaxlm.scoring.measures._vocabularies import Vocabulary, vocabulary_ids
 from jaxlm.scoring.measures._windows import LongPolicy, Window, windows
 
 __all__ = [
-    "BATCHES_OF_GENERATION",
     "MODELS_ASKED",
-    "OPEN_BUFFERS",
+    "ByteLogLikelihood",
     "Conditional",
     "Context",
     "DocumentBlock",
-    "GenerationSize",
     "InstructionRatio",
     "JoinedQueries",
     "LogLikelihood",
@@ -52,6 +51,7 @@ __all__ = [
     "Window",
     "check_choices",
     "check_vocabulary",
+    "generation_size",
     "log_likelihood",
     "mask_each_token",
     "mask_id_of",

@@ -9,10 +9,18 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from jaxlm import data, models, tokenizers
+from jaxlm import data, models, pretrained, tokenizers
 from jaxlm.errors import ConfigError, ScoreError
 from jaxlm.io import check_numbers
-from jaxlm.scoring.engine import Forward, LogProbForward, Query, QueryBlock, vocab_size_of
+from jaxlm.scoring.engine import (
+    EngineConfig,
+    Forward,
+    LogProbForward,
+    Query,
+    QueryBlock,
+    QueryEngine,
+    vocab_size_of,
+)
 
 Question = Literal["next_token", "fill"]
 MODELS_ASKED: dict[Question, str] = {
@@ -20,7 +28,7 @@ MODELS_ASKED: dict[Question, str] = {
     "fill": models.MASKED_LM.name,
 }
 # The smallest values of options that several measures have.
-LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
+LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1, "max_stems": 1}
 
 
 class Context(NamedTuple):
@@ -144,6 +152,19 @@ class Measure(abc.ABC):
         """
         del context
         return LogProbForward()
+
+    def own_engine(self, loaded: pretrained.Loaded, config: EngineConfig | None) -> QueryEngine | None:
+        """Returns what answers this measure's queries in place of an `Engine`; None: an `Engine` does.
+
+        Args:
+          loaded: the model.
+          config: how the user wants queries to be packed; None: as suits the model.
+
+        Raises:
+          JaxlmError: if the model cannot be asked for this measure.
+        """
+        del loaded, config
+        return None
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jaxlm import data
-from jaxlm.scoring.engine import Query, extent
+from jaxlm.scoring.engine import EngineSettings, Query, extent
 from jaxlm.scoring.measures._measure import Round, ScoreRow
 
 GENERATIONS = 2
@@ -37,6 +37,16 @@ class GenerationSize(NamedTuple):
     queries: int
     tokens: int
     documents: int
+
+
+def generation_size(config: EngineSettings) -> GenerationSize:
+    """Returns the sizes of generations that suit an engine.
+
+    Args:
+      config: of the engine.
+    """
+    tokens = BATCHES_OF_GENERATION * config.rows * config.row_length
+    return GenerationSize(config.buffer, tokens, OPEN_BUFFERS * config.buffer)
 
 
 class _Document:
