@@ -34,6 +34,7 @@ from jaxlm.decoding.bytes._ensemble import ByteEnsemble
 from jaxlm.decoding.bytes._probs import NUM_BYTES
 from jaxlm.decoding.bytes._states import StatefulByteLM, as_bytes, in_own_loop
 from jaxlm.decoding.bytes._tree_state import tree_state
+from jaxlm.decoding.bytes._tree_texts import write_with_trees
 from jaxlm.decoding.bytes._utf8 import utf8_state
 from jaxlm.errors import ConfigError, UsageError
 from jaxlm.io import check_numbers
@@ -134,6 +135,8 @@ def generate_bytes(
             raise UsageError("a state computes as it was made to: got settings of a beam; leave beam out")
         return _write_with_states(model, texts, config, choice)
     ensemble = model if isinstance(model, ByteEnsemble) else ByteEnsemble([model])
+    if config.beam is None and isinstance(model, ByteModel):
+        return write_with_trees(model, texts, choice, config.max_new_bytes, config.stops)
     if config.beam is None:
         return _write_with_states(_first_state(model, tree_state), texts, config, choice)
     if not all(member.opening_ids for member in ensemble.members):
