@@ -12,7 +12,7 @@ PROMPT_BYTES = 48
 
 
 def prepare(file: Path, options: argparse.Namespace) -> str:
-    """Writes prompts and the text that is scored, pieces of this Python's source, and returns the file's name."""
+    """Writes prompts and the text that is scored, of this Python's source, and returns the file's name."""
     pieces = [text for text in sources(400) if text.isascii() and len(text) > PROMPT_BYTES]
     prompts = [text[:PROMPT_BYTES] for text in pieces[: max(options.batches)]]
     text = "\n\n\n".join(pieces)[: max(8000, options.bytes)]

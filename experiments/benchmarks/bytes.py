@@ -1,7 +1,7 @@
-"""Language models over bytes: generation and scoring against genlm-bytes, and what a byte costs beside the model.
+"""Language models over bytes against genlm-bytes, and what a byte costs beside the model.
 
     python experiments/benchmarks/bytes.py --model bytes-gpt2 --peer-python /path/to/venv/bin/python
-    python experiments/benchmarks/bytes.py --tasks large --gpt2 DIR --peer-python ...   # 124M, random parameters
+    python experiments/benchmarks/bytes.py --tasks large --gpt2 DIR --peer-python ...  # 124M
     python experiments/benchmarks/bytes.py --small --rounds 1                 # a smoke test, ours alone
 
 The model is a GPT-2 of 6 x 256 over 8,000 subwords, 7M parameters, that was trained for some minutes on this
@@ -11,8 +11,8 @@ shows, with the backend of transformers, its default on a CPU. Tasks:
 
     generate  new bytes a second, greedy, after prompts of 48 bytes of source: one text, and 16 together (the
               peer's coroutines are gathered then, which its backend batches)
-    score     bytes a second of a text of 2,000 bytes; of the peer with larger beams only its first bytes, which
-              favours it, since its cost for a byte grows with those before
+    score     bytes a second of a text of 2,000 bytes; with `--peer-bytes` the peer reads so many of them only,
+              which favours it, since its cost for a byte grows with those before
     beside    milliseconds of a byte that are not the model's: those of generation of one text less those of
               the model's step alone; both alternate in one process, as wall time and as processor time
     large     `generate` with K = 1 and `beside`, of 124M random parameters over GPT-2's vocabulary
@@ -34,10 +34,15 @@ from _machine import describe
 from _sides import HERE, Side, alternate
 
 TASKS = ("generate", "score", "beside", "large", "memory")
-TRAINING = (
-    "--model.max-length 1024 --data.row-length 1024 --run.batch-size 2 --run.steps 300 --run.eval-every 100 "
-    "--run.save-every 100 --dropout 0"
-).split()
+TRAINING = {
+    "--model.max-length": "1024",
+    "--data.row-length": "1024",
+    "--run.batch-size": "2",
+    "--run.steps": "300",
+    "--run.eval-every": "100",
+    "--run.save-every": "100",
+    "--dropout": "0",
+}
 
 
 def main() -> None:
@@ -77,7 +82,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--new", type=int, default=128, help="bytes that each text gets")
     parser.add_argument("--large-new", type=int, default=32, help="the same, for `large`")
     parser.add_argument("--bytes", type=int, default=2000, help="of the text that is scored")
-    parser.add_argument("--peer-bytes", type=int, default=400, help="of it, for beams of more than one")
+    parser.add_argument("--peer-bytes", type=int, default=2000, help="of it, for the peer")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="few bytes, to see that all runs")
     parser.add_argument("--peer-python", help="the peer's interpreter; without it ours runs alone")
@@ -95,7 +100,8 @@ def train(folder: str) -> None:
     experiment = str(HERE.parent / "source_gpt2")
     with tempfile.TemporaryDirectory() as run:
         command = [sys.executable, "-m", "jaxlm"]
-        subprocess.run([*command, "train", experiment, "--out", f"{run}/run", *TRAINING], check=True)
+        training = [part for pair in TRAINING.items() for part in pair]
+        subprocess.run([*command, "train", experiment, "--out", f"{run}/run", *training], check=True)
         subprocess.run([*command, "convert", f"{run}/run", folder], check=True)
 
 
@@ -112,8 +118,7 @@ def against_peer(options: argparse.Namespace, task: str, told: dict[str, Any]) -
             else:
                 sides[0] = Side("jaxlm tree", "_bytes_jaxlm.py", asked | {"beam": 0})
             if options.peer_python:
-                least = options.bytes if beam == 1 else min(options.bytes, options.peer_bytes)
-                peer = asked | {"bytes": least}
+                peer = asked | {"bytes": min(options.bytes, options.peer_bytes)}
                 sides.append(Side(f"genlm {beam}", "_bytes_genlm.py", peer, None, options.peer_python))
             results.append({"batch": batch, "beam": beam} | compared(sides, options.rounds))
     return results

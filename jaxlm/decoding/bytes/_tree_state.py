@@ -4,17 +4,21 @@ Letters: `M` nodes, `K` live stems, `V` vocabulary; `blocks` are those of a pyra
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxlm import models
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._forecasts import (
+    NO_FIRST_BYTE,
     Forecast,
     LMNode,
     Stem,
+    TooLongError,
     check_depths,
     forecasts,
     next_masses,
@@ -25,9 +29,7 @@ from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs
 from jaxlm.decoding.bytes._score_bytes import read_stems, text_bytes
 from jaxlm.decoding.bytes._states import StatefulByteLM, checked_byte
 from jaxlm.decoding.bytes._stem_tree import bounded, log_sum, stem_sums
-from jaxlm.decoding.bytes._trie import (
-    TRIE_ROOT,
-)
+from jaxlm.decoding.bytes._trie import TRIE_ROOT
 from jaxlm.errors import UsageError
 
 # So many bytes that were read without a look at the distribution are read in one pass, fewer step by step.
@@ -185,6 +187,27 @@ class TreeByteState(StatefulByteLM):
         """
         return ByteLogProbs(lambda: self._normalised(_run(self._next(), self)), self._logp_next_async)
 
+    @classmethod
+    def logp_next_many(cls, states: Sequence[StatefulByteLM]) -> list[ByteLogProbs]:
+        """Returns `logp_next` of many states, computed; those of one model share calls of the device.
+
+        Args:
+          states: of any byte models.
+        """
+        own = _tree_states(states)
+        _run_many([(state.byte_model, state._next()) for state in own])
+        return [ByteLogProbs(state._normalised(_run(state._next(), state))) for state in own]
+
+    @classmethod
+    def are_full(cls, states: Sequence[StatefulByteLM]) -> list[bool]:
+        """Returns of which states the model can read no more bytes: their last id is one too many for it.
+
+        Args:
+          states: of any byte models.
+        """
+        own = _tree_states(states)
+        return [state._is_full() for state in own]
+
     async def _logp_next_async(self) -> np.ndarray:
         return self._normalised(await _run_async(self._next(), self))
 
@@ -196,6 +219,14 @@ class TreeByteState(StatefulByteLM):
         """
         joint = _run(self._next(), self)
         return joint - (0.0 if self._has_ended else self._required().base)
+
+    def _is_full(self) -> bool:
+        try:
+            reading = _run(self._read(), self)
+        except TooLongError:
+            return True
+        reads = models.longest_text(self.byte_model.model.config)
+        return any(stem.node.depth > reads for stem in reading.stems if stem.forecast is None)
 
     def _after(self, context: bytes | str | Iterable[int]) -> "TreeByteState":
         new = text_bytes(context)
@@ -239,10 +270,7 @@ class TreeByteState(StatefulByteLM):
             self._joint = np.full(END_OF_TEXT + 1, -np.inf)
             return self._joint
         if not self.context and not self.byte_model.opening_ids:
-            raise UsageError(
-                "no byte has been read, and this model has no token that begins texts: write some, or give "
-                "make_byte_model an opening"
-            )
+            raise UsageError(NO_FIRST_BYTE)
         yield from self._read()
         reading, masses = yield from self._masses()
         joint = np.full(END_OF_TEXT + 1, -np.inf)
@@ -296,7 +324,7 @@ class TreeByteState(StatefulByteLM):
                 elif trie_node >= 0:
                     # A longer text is divided in another way: this stem joins at once.
                     forecasts[node] = (yield [node])[0]
-                    mass = float(node_mass(byte_model.trie, forecasts[node].pyramid, trie_node))
+                    mass = node_mass(byte_model, forecasts[node], trie_node)
                     if mass > -np.inf:
                         terms.append((known[node] + mass, len(stems)))
                         stems.append(Stem(node, known[node], trie_node, forecasts[node]))
@@ -388,6 +416,28 @@ def _run(asking: _Asking, state: TreeByteState) -> Any:
             nodes = asking.send(forecasts(state.byte_model, nodes, None))
     except StopIteration as ended:
         return ended.value
+
+
+def _run_many(askings: Sequence[tuple[ByteModel, _Asking]]) -> None:
+    """Finishes computations, whose questions to one model are asked together."""
+    asked = [(byte_model, asking, None) for byte_model, asking in askings]
+    while asked:
+        waiting: dict[ByteModel, list[tuple[_Asking, Sequence[LMNode]]]] = {}
+        for byte_model, asking, answer in asked:
+            with contextlib.suppress(StopIteration):
+                nodes = next(asking) if answer is None else asking.send(answer)
+                waiting.setdefault(byte_model, []).append((asking, nodes))
+        asked = []
+        for byte_model, own in waiting.items():
+            answers = iter(forecasts(byte_model, [node for _, nodes in own for node in nodes], None))
+            asked += [(byte_model, asking, [next(answers) for _ in nodes]) for asking, nodes in own]
+
+
+def _tree_states(states: Sequence[StatefulByteLM]) -> list[TreeByteState]:
+    others = [type(state).__name__ for state in states if not isinstance(state, TreeByteState)]
+    if others:
+        raise UsageError(f"states of trees are TreeByteState: got {others[0]}")
+    return [state for state in states if isinstance(state, TreeByteState)]
 
 
 async def _run_async(asking: _Asking, state: TreeByteState) -> Any:

@@ -3,23 +3,20 @@
 Letters: `B` texts, `S` slots of a tree, `V` vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, ops
-from jaxlm.decoding.bytes._beam_texts import EndedBy, GeneratedBytes, finished_text
+from jaxlm.decoding.bytes._beam_texts import GeneratedBytes, finished_text
 from jaxlm.decoding.bytes._byte_model import ByteModel
-from jaxlm.decoding.bytes._choice import NO_SYMBOL, ByteChoice
-from jaxlm.decoding.bytes._host_trie import host_trie
-from jaxlm.decoding.bytes._probs import NUM_BYTES
+from jaxlm.decoding.bytes._choice import ByteChoice
+from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE
 from jaxlm.decoding.bytes._score_bytes import StemReading, read_stems
-from jaxlm.decoding.bytes._stem_tree import StemTree, stem_sums, stem_tree
 from jaxlm.decoding.bytes._tree_loop import (
-    NO_SLOT,
     TreeLoop,
     TreeResult,
     TreeStems,
@@ -30,18 +27,14 @@ from jaxlm.decoding.bytes._tree_loop import (
     slot_log_prob,
     start_tree_loop,
 )
-from jaxlm.decoding.bytes._trie import NO_NODE, TRIE_ROOT
-from jaxlm.decoding.bytes._utf8 import utf8_state
+from jaxlm.decoding.bytes._tree_text import StemInsertion, first_text
+from jaxlm.decoding.bytes._trie import NO_NODE
 from jaxlm.errors import UsageError
 
 # Pyramids of the live stems of all texts that are written together take at most so many bytes.
 _PYRAMID_BYTES, _MOST_TEXTS = 1 << 28, 64
 # Slots for stems that are no part of the longest one, besides two for each that may be live.
 _SPARE_SLOTS = 32
-NO_FIRST_BYTE = (
-    "no byte has been read, and this model has no token that begins texts: write some, or give "
-    "make_byte_model an opening"
-)
 
 
 def write_with_trees(
@@ -76,114 +69,6 @@ def write_with_trees(
     return results
 
 
-class _Insertion(NamedTuple):
-    """A stem that the model has to read: its node, and the trie's node of the bytes behind it."""
-
-    node: int
-    trie_node: int
-
-
-class _Text:
-    """A text that is being written: its stems, which of them the model has read, and the bytes so far."""
-
-    def __init__(self, prompt: bytes, tree: StemTree, log_probs: Sequence[float], tail: bytes) -> None:
-        self.prompt, self.tail, self.anchor = prompt, tail, tree.anchor
-        self.tokens, self.parents = tree.tokens.tolist(), tree.parents.tolist()
-        self.depths: list[int] = tree.depths.tolist()
-        self.log_probs = list(log_probs)
-        self.root = tree.root
-        # The context without a token has no slot, and needs none.
-        self.slots: list[int] = [NO_SLOT if token >= 0 else -1 for token in self.tokens]
-        self.children = {
-            (parent, token): node
-            for node, (parent, token) in enumerate(zip(self.parents, self.tokens, strict=True))
-        }
-        self.free: list[int] = []
-        self.live: set[int] = set()
-        self.data, self.chosen = bytearray(), []
-        self.utf8 = utf8_state(prompt)
-        self.byte, self.insertions = -1, []
-        self.log_prob = self.log_kept = 0.0
-        self.ended_by: EndedBy | None = None
-
-    def path(self, node: int) -> Iterator[int]:
-        """Yields a node and its ancestors that have tokens."""
-        while node >= 0 and self.tokens[node] >= 0:
-            yield node
-            node = self.parents[node]
-
-    def follow(self, byte_model: ByteModel, byte: int, ids: tuple[int, ...] | None) -> None:
-        """Plans the step after one more byte, of which `tail` has the canonical ids.
-
-        Args:
-          byte_model: the model.
-          byte: the last of `tail`.
-          ids: those of `tail`; None: there are none.
-        """
-        steps, values = host_trie(byte_model), byte_model.token_bytes
-        self.byte, node, end, path = byte, self.anchor, 0, [self.anchor]
-        for id in ids or ():
-            end += len(values[id] or b"")
-            child = self.children.get((node, id))
-            if child is None:
-                child = self._new_node(node, id)
-                rest = self.tail[end:]
-                self.insertions.append(_Insertion(child, steps.descend(rest) if rest else TRIE_ROOT))
-            node = child
-            path.append(node)
-        self._plan_parents()
-        count, num_bytes = byte_model.encoder.fixed(self.tail, ids)
-        if count:
-            self.anchor, self.tail = path[count], self.tail[num_bytes:]
-        if any(
-            self.depths[node] >= models.longest_text(byte_model.model.config) for node, _ in self.insertions
-        ):
-            self.ended_by = "length"
-
-    def _new_node(self, parent: int, token: int) -> int:
-        node = self.children[parent, token] = len(self.tokens)
-        self.tokens.append(token)
-        self.parents.append(parent)
-        self.depths.append(self.depths[parent] + 1)
-        self.slots.append(NO_SLOT)
-        self.log_probs.append(float("nan"))
-        return node
-
-    def _plan_parents(self) -> None:
-        """Reads again what the new stems follow, where compaction has removed it."""
-        planned = {insertion.node for insertion in self.insertions}
-        for parent in {self.parents[node] for node in planned} - planned:
-            lost = [node for node in self.path(parent) if self.slots[node] == NO_SLOT]
-            self.insertions[:0] = [_Insertion(node, NO_NODE) for node in reversed(lost)]
-
-    def moved(self, slots: Sequence[int], num_slots: int) -> None:
-        """Notes where the nodes are after the tree was made compact."""
-        self.slots = [slots[slot] if slot >= 0 else slot for slot in self.slots]
-        self.slots = [
-            NO_SLOT if slot < 0 and token >= 0 else slot
-            for slot, token in zip(self.slots, self.tokens, strict=True)
-        ]
-        self.live = {slots[slot] if slot >= 0 else slot for slot in self.live}
-        self.free = sorted(set(range(num_slots)).difference(self.slots), reverse=True)
-
-    def add(self, symbol: int, log_prob: float, max_new_bytes: int, stops: Sequence[bytes]) -> None:
-        """Adds a byte that was chosen, or ends the text."""
-        if symbol == NO_SYMBOL:
-            self.ended_by = "length"
-            return
-        self.chosen.append(log_prob)
-        if symbol == NUM_BYTES:
-            self.ended_by = "end"
-            return
-        self.data.append(symbol)
-        if any(self.data.endswith(stop) for stop in stops):
-            self.ended_by = "stop_string"
-        elif len(self.data) == max_new_bytes:
-            self.ended_by = "length"
-        else:
-            self.tail += bytes([symbol])
-
-
 class _Group:
     """Texts that are written together, one row of the device's arrays each."""
 
@@ -206,7 +91,7 @@ class _Group:
         )
         self.texts, stems = [], []
         for prompt, reading in zip(prompts, _readings(byte_model, prompts), strict=True):
-            text, own = _first_text(byte_model, prompt, reading)
+            text, own = first_text(byte_model, prompt, reading)
             self.texts.append(text)
             stems.append(own)
         most = max(text.depths[node] for text, own in zip(self.texts, stems, strict=True) for node, _ in own)
@@ -238,7 +123,7 @@ class _Group:
             if text.ended_by is not None
         ]
 
-    def _insertions(self, running: Sequence[int]) -> dict[int, _Insertion]:
+    def _insertions(self, running: Sequence[int]) -> dict[int, StemInsertion]:
         """The next stem that the model reads, of the texts that have one; each gets a slot."""
         inserted = {}
         for row in running:
@@ -248,7 +133,7 @@ class _Group:
                 text.slots[inserted[row].node] = text.free.pop()
         return inserted
 
-    def _step(self, running: Sequence[int], inserted: dict[int, _Insertion]) -> TreeStep:
+    def _step(self, running: Sequence[int], inserted: dict[int, StemInsertion]) -> TreeStep:
         step = TreeStep(
             *(np.zeros(self.num_rows, np.int32) for _ in range(8)), np.full(self.num_rows, np.nan, np.float32)
         )
@@ -280,7 +165,7 @@ class _Group:
         own = slot_log_prob(model, params, self.loop.tree, *map(np.int32, (row, text.slots[parent], token)))
         return text.log_probs[parent] + float(own)
 
-    def _take(self, result: TreeResult, running: Sequence[int], inserted: dict[int, _Insertion]) -> None:
+    def _take(self, result: TreeResult, running: Sequence[int], inserted: dict[int, StemInsertion]) -> None:
         """Gives the texts what the device said, and plans the next step of those that go on."""
         chosen = []
         slots, symbols, utf8 = (array.tolist() for array in (result.slots, result.symbols, result.utf8))
@@ -312,7 +197,7 @@ class _Group:
         num_slots = self.loop.tree.num_slots
         for text, own in zip(self.texts, np.asarray(slots).tolist(), strict=False):
             text.moved(own, num_slots)
-            text._plan_parents()
+            text.plan_parents()
         if self._is_full(running):
             self._grow()
 
@@ -324,13 +209,13 @@ class _Group:
         slots, nodes = np.asarray(self.loop.slots).tolist(), np.asarray(self.loop.nodes).tolist()
         stems = []
         for row, text in enumerate(self.texts):
-            number = {slot: node for node, slot in enumerate(text.slots) if slot != NO_SLOT}
+            number = {slot: node for node, slot in enumerate(text.slots)}
             own = zip(slots[row], nodes[row], strict=True)
             stems.append([(number[slot], node) for slot, node in own if node >= 0])
-            text.slots = [NO_SLOT if token >= 0 else -1 for token in text.tokens]
+            text.clear_slots()
         self.loop = self._started(stems, 2 * self.loop.tree.num_slots)
         for text in self.texts:
-            text._plan_parents()
+            text.plan_parents()
 
     def _started(self, stems: Sequence[Sequence[tuple[int, int]]], num_slots: int) -> TreeLoop:
         """The device's arrays; of each text its live stems, each a node and the trie's node behind it."""
@@ -361,7 +246,7 @@ class _Group:
             model, params, self.vocabulary, parents, tokens, arrays, allowed, num_slots=num_slots
         )
 
-    def _allowed(self, inserted: dict[int, _Insertion]) -> np.ndarray | None:
+    def _allowed(self, inserted: dict[int, StemInsertion]) -> np.ndarray | None:
         """Which ids are canonical behind each new stem, `Bool[B V]`; None: all count."""
         if self.byte_model.settings.probability != "canonical":
             return None
@@ -390,20 +275,3 @@ def _readings(byte_model: ByteModel, prompts: Sequence[bytes]) -> list[StemReadi
     ):
         readings[number] = reading
     return readings
-
-
-def _first_text(
-    byte_model: ByteModel, prompt: bytes, reading: StemReading | None
-) -> tuple[_Text, list[tuple[int, int]]]:
-    """A text before its first new byte, and its live stems: a node and the trie's node behind it."""
-    if reading is None:
-        tree = stem_tree(byte_model.encoder, b"", byte_model.opening_ids)
-        text = _Text(prompt, tree, [0.0] * tree.num_nodes, b"")
-        return text, [(tree.root, TRIE_ROOT)]
-    tree, data = reading.tree, reading.data
-    sums = stem_sums(tree, reading.masses, reading.columns, len(data), byte_model.settings.max_stems)
-    text = _Text(prompt, tree, sums.nodes.tolist(), data[int(tree.ends[tree.anchor]) :])
-    text.log_prob = float(sums.prefixes[-1]) if sums.live else 0.0
-    text.log_kept = float(sums.kept[-1])
-    steps = host_trie(byte_model)
-    return text, [(node, steps.descend(data[int(tree.ends[node]) :])) for node in sums.live]
