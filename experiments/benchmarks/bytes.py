@@ -11,8 +11,8 @@ shows, with the backend of transformers, its default on a CPU. Tasks:
 
     generate  new bytes a second, greedy, after prompts of 48 bytes of source: one text, and 16 together (the
               peer's coroutines are gathered then, which its backend batches)
-    score     bytes a second of a text of 2,000 bytes; with `--peer-bytes` the peer reads so many of them only,
-              which favours it, since its cost for a byte grows with those before
+    score     bytes a second of a text of 2,000 bytes; with `--peer-bytes` the peer reads fewer of them, which
+              favours it, since its cost for a byte grows with those before
     beside    milliseconds of a byte that are not the model's: those of generation of one text less those of
               the model's step alone; both alternate in one process, as wall time and as processor time
     large     `generate` with K = 1 and `beside`, of 124M random parameters over GPT-2's vocabulary

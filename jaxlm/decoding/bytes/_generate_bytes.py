@@ -177,6 +177,7 @@ class _Writing:
         self.data, self.log_probs = bytearray(), []
         self.utf8 = utf8_state(prompt)
         self.ended_by: EndedBy | None = None
+        self.dropped = 0.0
 
     def add(self, symbol: int, log_prob: float, config: ByteGenerationConfig) -> None:
         """Adds a byte, or ends the text."""
@@ -184,6 +185,7 @@ class _Writing:
             self.ended_by = "length"
             return
         self.log_probs.append(log_prob)
+        self.dropped = float(getattr(self.state, "dropped", 0.0))
         if symbol == NUM_BYTES:
             self.ended_by = "end"
             return
@@ -198,7 +200,8 @@ class _Writing:
     def result(self, stops: Sequence[bytes]) -> GeneratedBytes:
         """Returns the text, which has ended."""
         log_probs = np.array(self.log_probs, np.float32)
-        return finished_text(self.prompt, bytes(self.data), log_probs, self.ended_by or "length", stops)
+        ended_by = self.ended_by or "length"
+        return finished_text(self.prompt, bytes(self.data), log_probs, ended_by, stops, dropped=self.dropped)
 
 
 def _write_with_states(

@@ -49,6 +49,8 @@ class TreeReading(NamedTuple):
       log_prob: of the bytes, in nats, with the tokenizer's prefix.
       kept: the log of the share that was not lost to `max_stems`.
       base: the log-prob of the tokenizer's prefix.
+      ids: the canonical ids of `tail`, as far as `path` holds their contexts.
+      path: the anchor, and the context behind each of `ids`.
     """
 
     stems: tuple[Stem, ...]
@@ -59,6 +61,8 @@ class TreeReading(NamedTuple):
     log_prob: float
     kept: float
     base: float
+    ids: tuple[int, ...] = ()
+    path: tuple[LMNode, ...] = ()
 
 
 # Asks for the forecasts behind contexts, and is sent them.
@@ -308,12 +312,11 @@ class TreeByteState(StatefulByteLM):
                 stems.append(stem._replace(trie_node=steps.child(stem.trie_node, byte)))
         forecasts = {stem.node: stem.forecast for stem in reading.stems if stem.forecast is not None}
         ids = byte_model.encoder.encode(tail)
-        node, end, closed, path = reading.anchor, 0, None, [reading.anchor]
+        path = _path(byte_model, reading, ids or ())
+        end, closed = 0, None
         newest: list[Stem] = []
-        for id in ids or ():
-            parent, node = node, byte_model.lm.node((id,), after=node)
+        for id, parent, node in zip(ids or (), path[:-1], path[1:], strict=True):
             end += len(byte_model.token_bytes[id] or b"")
-            path.append(node)
             if node not in known:
                 if parent not in forecasts:
                     forecasts[parent] = (yield [parent])[0]
@@ -328,8 +331,8 @@ class TreeByteState(StatefulByteLM):
                     if mass > -np.inf:
                         terms.append((known[node] + mass, len(stems)))
                         stems.append(Stem(node, known[node], trie_node, forecasts[node]))
-            if end == len(tail):
-                closed = node
+        if ids and end == len(tail):
+            closed = path[-1]
         terms, lost = bounded(terms, byte_model.settings.max_stems)
         count, num_bytes = byte_model.encoder.fixed(tail, ids)
         if count:
@@ -343,6 +346,8 @@ class TreeByteState(StatefulByteLM):
             log_sum([term for term, _ in terms]),
             reading.kept + lost,
             reading.base,
+            (ids or ())[count:],
+            tuple(path[count:]),
         )
 
 
@@ -396,6 +401,19 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
         float(sums.kept[-1]),
         float(sums.prefixes[len(byte_model.prefix)]),
     )
+
+
+def _path(byte_model: ByteModel, reading: TreeReading, ids: Sequence[int]) -> list[LMNode]:
+    """The anchor and the context behind each id; those of the reading before are taken from there."""
+    same = 0
+    for id, before in zip(ids, reading.ids, strict=False):
+        if id != before:
+            break
+        same += 1
+    path = list(reading.path[: same + 1]) or [reading.anchor]
+    for id in ids[same:]:
+        path.append(byte_model.lm.node((id,), after=path[-1]))
+    return path
 
 
 def _behind(anchor: LMNode, known: dict[LMNode, float]) -> dict[LMNode, float]:

@@ -117,7 +117,12 @@ class _Group:
             self._take(jax.device_get(result), running, inserted)
         return [
             finished_text(
-                text.prompt, bytes(text.data), np.array(text.chosen, np.float32), text.ended_by, self.stops
+                text.prompt,
+                bytes(text.data),
+                np.array(text.chosen, np.float32),
+                text.ended_by,
+                self.stops,
+                dropped=0.0 - float(np.expm1(text.log_kept)),
             )
             for text in self.texts
             if text.ended_by is not None
