@@ -23,8 +23,9 @@ def start(options: dict):
     lm = load_model_by_name(options["model"], backend="hf", llm_opts={"hf_opts": {"torch_dtype": "float32"}})
     lm.tokenizer.bos_token_id = opening_id(options["model"])
     texts = json.loads(Path(options["texts"]).read_text())
-    prompts = [prompt.encode() for prompt in texts["prompts"][: options["batch"]]]
-    data = texts["text"].encode()[: options["bytes"]] if options["work"] == "score" else b""
+    is_score = options["work"] == "score"
+    prompts = [] if is_score else [prompt.encode() for prompt in texts["prompts"][: options["batch"]]]
+    data = texts["text"].encode()[: options["bytes"]]
     loop, told = asyncio.new_event_loop(), {}
 
     async def first() -> list:
@@ -53,7 +54,7 @@ def start(options: dict):
 
     def step() -> int:
         lm.clear_cache()  # or a second turn would find its answers there
-        return loop.run_until_complete(generate() if options["work"] == "generate" else score())
+        return loop.run_until_complete(score() if is_score else generate())
 
     versions = {name: version(name) for name in ("genlm-bytes", "genlm-backend", "torch", "transformers")}
     return step, {"warmup": 0, "versions": versions, "tell": lambda: told}

@@ -100,6 +100,27 @@ class TreeStep(NamedTuple):
     bases: np.ndarray
 
 
+def empty_step(num_rows: int, num_slots: int) -> TreeStep:
+    """Returns a step in which nothing happens to any text.
+
+    Args:
+      num_rows: B.
+      num_slots: S.
+    """
+    zeros = np.zeros((6, num_rows), np.int32)
+    return TreeStep(
+        bytes=np.full(num_rows, -1, np.int32),
+        parents=zeros[0],
+        tokens=zeros[1],
+        slots=np.full(num_rows, num_slots, np.int32),
+        trie_nodes=zeros[2],
+        steps=zeros[3],
+        bytes_left=zeros[4],
+        utf8=zeros[5],
+        bases=np.full(num_rows, np.nan, np.float32),
+    )
+
+
 class TreeResult(NamedTuple):
     """What the device says after a step.
 

@@ -17,6 +17,7 @@ from jaxlm.decoding.bytes._choice import ByteChoice
 from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE
 from jaxlm.decoding.bytes._score_bytes import StemReading, read_stems
 from jaxlm.decoding.bytes._tree_loop import (
+    NO_SLOT,
     TreeLoop,
     TreeResult,
     TreeStems,
@@ -24,6 +25,7 @@ from jaxlm.decoding.bytes._tree_loop import (
     TreeVocabulary,
     compact_tree_loop,
     continue_tree_loop,
+    empty_step,
     slot_log_prob,
     start_tree_loop,
 )
@@ -60,7 +62,7 @@ def write_with_trees(
         raise UsageError(NO_FIRST_BYTE)
     num_stems = byte_model.settings.max_stems + 2
     pyramid = 8 * ops.bucket(len(byte_model.trie.token_ids)) * num_stems
-    size = max(1, min(_PYRAMID_BYTES // pyramid, _MOST_TEXTS))
+    size = 1 << (max(1, min(_PYRAMID_BYTES // pyramid, _MOST_TEXTS)).bit_length() - 1)
     names, results = np.asarray(choice.names), []
     for begin in range(0, len(texts), size):
         own = choice._replace(names=names[begin : begin + size])
@@ -139,10 +141,7 @@ class _Group:
         return inserted
 
     def _step(self, running: Sequence[int], inserted: dict[int, StemInsertion]) -> TreeStep:
-        step = TreeStep(
-            *(np.zeros(self.num_rows, np.int32) for _ in range(8)), np.full(self.num_rows, np.nan, np.float32)
-        )
-        step.bytes[:], step.slots[:] = -1, self.loop.tree.num_slots
+        step = empty_step(self.num_rows, self.loop.tree.num_slots)
         for row in running:
             text = self.texts[row]
             step.bytes[row], step.utf8[row] = text.byte, text.utf8
@@ -180,7 +179,7 @@ class _Group:
                 text.log_probs[inserted[row].node] = text.log_prob + float(result.bases[row])
             text.log_prob += float(result.totals[row])
             text.log_kept += float(result.kept[row])
-            text.live, text.byte = set(slots[row]), -1
+            text.live, text.byte = set(slots[row]) - {NO_SLOT}, -1
             if text.insertions:
                 continue
             if not result.can_go_on[row]:
@@ -229,7 +228,8 @@ class _Group:
             sorted({node for stem, _ in own for node in text.path(stem)})
             for text, own in zip(self.texts, stems, strict=True)
         ]
-        length = min(ops.fine_bucket(max(1, *map(len, needed))), num_slots)
+        length = ops.fine_bucket(max(1, *map(len, needed)))
+        num_slots = max(num_slots, length + 1)
         parents, tokens = (np.full((self.num_rows, length), -1, np.int32) for _ in range(2))
         shape = (self.num_rows, size)
         arrays = TreeStems(
