@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -54,7 +55,10 @@ def start(options: dict):
 
     def step() -> int:
         lm.clear_cache()  # or a second turn would find its answers there
-        return loop.run_until_complete(score() if is_score else generate())
+        begun = time.process_time()
+        number = loop.run_until_complete(score() if is_score else generate())
+        told["processor_ms"] = 1000 * (time.process_time() - begun) / number
+        return number
 
     versions = {name: version(name) for name in ("genlm-bytes", "genlm-backend", "torch", "transformers")}
     return step, {"warmup": 0, "versions": versions, "tell": lambda: told}

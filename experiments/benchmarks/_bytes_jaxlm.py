@@ -38,9 +38,11 @@ def generate(byte_model, prompts: list[str], options: dict):
     told = {}
 
     def step() -> int:
+        begun = time.process_time()
         written = generate_bytes(byte_model, prompts, config)
-        told["text"] = written[0].text
-        return sum(len(one.data) for one in written)
+        number = sum(len(one.data) for one in written)
+        told["text"], told["processor_ms"] = written[0].text, 1000 * (time.process_time() - begun) / number
+        return number
 
     return step, {"warmup": 1, "tell": lambda: told}
 
@@ -51,8 +53,10 @@ def score(byte_model, text: str):
     told = {}
 
     def step() -> int:
+        begun = time.process_time()
         (scores,) = score_bytes(byte_model, [text])
         told["log_prob"] = scores.log_prob
+        told["processor_ms"] = 1000 * (time.process_time() - begun) / len(text)
         return len(scores.log_probs)
 
     return step, {"warmup": 1, "tell": lambda: told}

@@ -135,9 +135,11 @@ def compared(sides: list[Side], rounds: int) -> dict[str, Any]:
     rates = {side.name: side.rate() for side in sides if side.turns}
     peers = [rate for name, rate in rates.items() if name.startswith("genlm")]
     ratios = {name: rate / peers[0] for name, rate in rates.items() if peers and name.startswith("jaxlm")}
-    for name, rate in rates.items():
-        ratio = f"  {ratios[name]:8.1f} times the peer's" if name in ratios else ""
-        print(f"  {name:16s} {rate:10,.1f} bytes/s{ratio}", flush=True)
+    for side in sides:
+        if side.name in rates:
+            processor = f"{side.facts['processor_ms']:8.2f} ms of processor time a byte"
+            ratio = f"  {ratios[side.name]:8.1f} times the peer's" if side.name in ratios else ""
+            print(f"  {side.name:16s} {rates[side.name]:10,.1f} bytes/s{processor}{ratio}", flush=True)
     turns = {side.name: [turn._asdict() for turn in side.turns] for side in sides}
     facts = {side.name: side.facts for side in sides}
     return {"rates": rates, "ratios": ratios, "turns": turns, "facts": facts}

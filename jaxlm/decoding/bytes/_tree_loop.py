@@ -26,6 +26,10 @@ from jaxlm.typing import Array, Bool, Float, Int
 NO_SLOT = -2
 
 
+# An array of B entries, of the host, and inside of programs of the device.
+_Row = Any
+
+
 class TreeLoop(NamedTuple):
     """Texts that are being written, and the live stems of each. Where no stem is, the trie's node is -1.
 
@@ -89,15 +93,15 @@ class TreeStep(NamedTuple):
       bases: the new stem's base before the byte; NaN: it follows from its parent's, which is live.
     """
 
-    bytes: np.ndarray
-    parents: np.ndarray
-    tokens: np.ndarray
-    slots: np.ndarray
-    trie_nodes: np.ndarray
-    steps: np.ndarray
-    bytes_left: np.ndarray
-    utf8: np.ndarray
-    bases: np.ndarray
+    bytes: _Row
+    parents: _Row
+    tokens: _Row
+    slots: _Row
+    trie_nodes: _Row
+    steps: _Row
+    bytes_left: _Row
+    utf8: _Row
+    bases: _Row
 
 
 def empty_step(num_rows: int, num_slots: int) -> TreeStep:
@@ -218,7 +222,7 @@ def continue_tree_loop(
       max_stems: how many stems a probability is a sum over, besides that of all bytes; there is room for two
         more.
     """
-    step, trie = TreeStep(*map(jnp.asarray, step)), vocabulary.trie
+    step, trie = jax.tree.map(jnp.asarray, step), vocabulary.trie
     bases = _new_bases(trie, loop, step)
     moved = step_trie(trie, loop.nodes, jnp.maximum(step.bytes, 0)[:, None])
     nodes = jnp.where(step.bytes[:, None] >= 0, moved, loop.nodes)
@@ -308,7 +312,7 @@ def _with_stems(
     loop: TreeLoop,
     step: TreeStep,
     bases: Float[Array, " B"],
-    allowed: Bool[Array, "B V"] | None,
+    allowed: Bool[Array | np.ndarray, "B V"] | None,
 ) -> TreeLoop:
     """The texts with the new token of each, whose stem takes a place that is free."""
     news = [array[:, None] for array in (step.parents, step.tokens, step.slots)]
