@@ -98,6 +98,19 @@ def test_one_program_for_each_size():
     assert start_tree_loop._cache_size() - sizes[0] == 1
 
 
+def test_a_byte_is_one_call(monkeypatch):
+    """But for bytes that change how earlier ones are divided: these have two tokens to read."""
+    model, calls = byte_model("byte-level"), []
+    real = tree_texts.continue_tree_loop
+    monkeypatch.setattr(
+        tree_texts, "continue_tree_loop", lambda *args, **options: calls.append(1) or real(*args, **options)
+    )
+    config = ByteGenerationConfig(max_new_bytes=20, valid_utf8=True)
+    found = generate_bytes(model, WORDS, config, rng=KEY)
+    most = max(len(written.log_probs) for written in found)
+    assert most <= len(calls) <= most + 3
+
+
 def test_a_text_ends_where_the_model_reads_no_more():
     """By the loop as by states, which say before that they are full."""
     model = make_byte_model(loaded_model(merges_tokenizer(), max_length=8), eos_ids=())
