@@ -216,8 +216,9 @@ class CachedLM:
         asked[0, : len(nodes)] = [node.slot for node in nodes]
         if not news:
             return tree_log_probs(self.model, self.params, self._tree, jnp.asarray(asked))[0]
+        # Arrays of the host, which the call itself moves: four transfers before it would take longer.
         arrays = (*_arrays(news, length, self._slots.num_slots), asked)
-        computed, self._tree = read_tree(self.model, self.params, self._tree, *map(jnp.asarray, arrays))
+        computed, self._tree = read_tree(self.model, self.params, self._tree, *arrays)
         return computed
 
     def _remember(self, results: dict[Node, np.ndarray]) -> None:
@@ -244,10 +245,10 @@ def read_tree(
     model: nn.Module,
     params: Mapping[str, Any],
     tree: TreeCache,
-    parents: Int[Array, "1 L"],
-    tokens: Int[Array, "1 L"],
-    slots: Int[Array, "1 L"],
-    asked: Int[Array, "1 M"],
+    parents: Int[Array | np.ndarray, "1 L"],
+    tokens: Int[Array | np.ndarray, "1 L"],
+    slots: Int[Array | np.ndarray, "1 L"],
+    asked: Int[Array | np.ndarray, "1 M"],
 ) -> tuple[Float[Array, "M V"], TreeCache]:
     """Reads new nodes, and returns float32 log-probs after the nodes asked for and the tree, in one program.
 

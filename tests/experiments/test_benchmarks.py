@@ -83,6 +83,7 @@ def test_an_unknown_device_has_no_peak(load):
     [
         *("masked_lm_step", "mixed_lengths", "import_time", "_jaxlm_side", "_torch_side"),
         *("step_scores", "_step_scores_jaxlm", "_step_scores_inseq"),
+        *("bytes", "_bytes_texts", "_bytes_jaxlm", "_bytes_genlm"),
     ],
 )
 def test_each_opens_without_its_peers(load, name):
@@ -144,3 +145,14 @@ def test_step_scores_are_compared_batch_by_batch(load):
         "inseq batch 4 sdpa": 5.0,
     }
     assert (scores.ratio(rates, "batch 1"), scores.ratio(rates, "batch")) == (15.0, 12.0)
+
+
+def test_both_sides_of_bytes_open_texts_with_the_same_token(load, tmp_path):
+    texts = load("_bytes_texts")
+    texts.random_model(tmp_path / "model")
+    tokenizer = tokenizers.load_tokenizer(tmp_path / "model")
+    assert tokenizer.token(texts.opening_id(str(tmp_path / "model"))) == "[CLS]"
+
+
+def test_medians_of_turns_leave_the_first_out(load):
+    assert load("_bytes_jaxlm").zip_medians([(9.0, 9.0), (1.0, 4.0), (2.0, 5.0), (3.0, 9.0)]) == [2.0, 5.0]

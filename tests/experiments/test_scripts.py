@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
 # Options by script; FASTA and TEXT stand for files that the test writes, OUT for a folder of its own.
 SMALL = {
+    "benchmarks/bytes.py": "--small --rounds 1",
     "benchmarks/corruption_cost.py": "--batch 2 --length 16 --depth 1 --dtypes float32 --rounds 1",
     "benchmarks/corruption_throughput.py": "--batch 2 --length 16 --rounds 1 --steps 1",
     "benchmarks/ensemble_step.py": "--members 2 --width 16 --depth 1 --vocabulary 260 --length 16 --rounds 1 "

@@ -56,6 +56,7 @@ class BeamLoop(NamedTuple):
       counts: `Int[B]` how many bytes were read or written.
       status: `Int[B]` RUNNING_TEXT, ENDED_TEXT by the model, FULL_TEXT, or DEAD_TEXT without a candidate.
       utf8: `Int[B]` the state of the characters, where they are to be valid.
+      log_kept: `Float[B]` the log of the share of the probability that was never left out.
     """
 
     tree: TreeCache
@@ -69,6 +70,7 @@ class BeamLoop(NamedTuple):
     counts: Int[Array, " B"]
     status: Int[Array, " B"]
     utf8: Int[Array, " B"]
+    log_kept: Float[Array, " B"]
 
 
 class BeamRequest(NamedTuple):
@@ -137,6 +139,7 @@ def start_beam_loop(
         jnp.zeros((num_rows,), jnp.int32),
         jnp.where(request.limits > 0, RUNNING_TEXT, FULL_TEXT).astype(jnp.int32),
         utf8,
+        jnp.zeros((num_rows,), jnp.float32),
     )
 
 
@@ -260,6 +263,7 @@ def _extended(
         nodes=loop.nodes.at[rows, places].set(nodes),
         bases=loop.bases.at[rows, places].set(bases),
         status=jnp.where(is_too_long, FULL_TEXT, loop.status),
+        log_kept=loop.log_kept + jnp.where(is_running[:, 0], extensions.kept, 0.0),
     )
 
 
@@ -282,7 +286,8 @@ def _advanced(
     places = jnp.where(candidates.slots >= 0, candidates.slots, loop.nodes.shape[1])
     nodes = jnp.full_like(loop.nodes, NO_CANDIDATE).at[rows, places].set(candidates.nodes, mode="drop")
     bases = jnp.full_like(loop.bases, -jnp.inf).at[rows, places].set(candidates.bases, mode="drop")
-    return loop._replace(nodes=nodes, bases=bases)
+    kept = jnp.where(loop.status == RUNNING_TEXT, candidates.kept, 0.0)
+    return loop._replace(nodes=nodes, bases=bases, log_kept=loop.log_kept + kept)
 
 
 def _next_log_probs(trie: ByteTrie, loop: BeamLoop) -> Float[Array, "B 257"]:

@@ -46,6 +46,8 @@ class GeneratedBytes(NamedTuple):
       log_probs: `Float32[...]` nats of every choice under the model itself, before temperature and cuts: of
         each new byte, then of those of the stop string, or of the end.
       ended_by: "end" (the model's own), "stop_string", or "length".
+      dropped: the share of the mass that was left out by the bounds of stems or candidates, up to the last
+        choice; 0 for states that do not count it.
 
     Example:
       >>> import numpy as np
@@ -59,6 +61,7 @@ class GeneratedBytes(NamedTuple):
     data: bytes
     log_probs: np.ndarray
     ended_by: EndedBy
+    dropped: float = 0.0
 
     @property
     def text(self) -> str:
@@ -72,7 +75,13 @@ class GeneratedBytes(NamedTuple):
 
 
 def finished_text(
-    prompt: bytes, data: bytes, log_probs: np.ndarray, ended_by: EndedBy, stops: Sequence[bytes]
+    prompt: bytes,
+    data: bytes,
+    log_probs: np.ndarray,
+    ended_by: EndedBy,
+    stops: Sequence[bytes],
+    *,
+    dropped: float = 0.0,
 ) -> GeneratedBytes:
     """Returns a text that has ended, without the stop string that ended it.
 
@@ -82,11 +91,12 @@ def finished_text(
       log_probs: `Float32[...]` of each choice.
       ended_by: what ended it.
       stops: stop strings.
+      dropped: the share of the mass that was left out.
     """
     if ended_by == "stop_string":
         size = max(len(stop) for stop in stops if data.endswith(stop))
         data = data[: len(data) - size]
-    return GeneratedBytes(prompt, data, log_probs, ended_by)
+    return GeneratedBytes(prompt, data, log_probs, ended_by, dropped)
 
 
 class BeamMember(NamedTuple):
@@ -268,6 +278,7 @@ def _first_loop(group: _Group, index: int, member: BeamMember, asked: _Asked) ->
         data=jnp.array(asked.data),
         log_probs=jnp.zeros_like(loop.log_probs),
         counts=jnp.zeros_like(loop.counts),
+        log_kept=jnp.zeros_like(loop.log_kept),
         status=jnp.where(jnp.asarray(asked.limits) > 0, loop.status, FULL_TEXT),
         utf8=jnp.array(asked.utf8),
     )
@@ -294,7 +305,9 @@ def _with_stopped(
 def _results(
     loop: BeamLoop, texts: Sequence[bytes], lengths: np.ndarray, stops: Sequence[bytes], stopped: np.ndarray
 ) -> list[GeneratedBytes | None]:
-    data, log_probs, counts, status = jax.device_get((loop.data, loop.log_probs, loop.counts, loop.status))
+    data, log_probs, counts, status, kept = jax.device_get(
+        (loop.data, loop.log_probs, loop.counts, loop.status, loop.log_kept)
+    )
     results: list[GeneratedBytes | None] = []
     for row, prompt in enumerate(texts):
         first, size = lengths[row], counts[row] - lengths[row]
@@ -306,5 +319,6 @@ def _results(
             continue
         own = data[row, first : first + size].astype(np.uint8).tobytes()
         chosen = log_probs[row, first : first + size + (ended_by == "end")]
-        results.append(finished_text(prompt, own, chosen, ended_by, stops))
+        dropped = 0.0 - float(np.expm1(kept[row]))
+        results.append(finished_text(prompt, own, chosen, ended_by, stops, dropped=dropped))
     return results

@@ -1,8 +1,12 @@
 """What a model says behind the stems of a text: computed for few numbers of contexts at once.
 
-Letters: `M` nodes, `K` live stems, `V` vocabulary; `blocks` are those of a pyramid of masses.
+The mass of the tokens behind a node of the trie is a sum over an interval of the sorted tokens. That of all
+bytes behind the root is computed on the device; intervals of other nodes are short, and summed on the host.
+
+Letters: `M` nodes, `K` live stems, `V` vocabulary; `tokens` are those with bytes, sorted by them.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,8 +16,9 @@ import numpy as np
 
 from jaxlm import models, ops
 from jaxlm.decoding.bytes._byte_model import ByteModel
+from jaxlm.decoding.bytes._host_trie import host_trie
 from jaxlm.decoding.bytes._stem_programs import end_log_masses
-from jaxlm.decoding.bytes._trie import ByteTrie, mass_pyramid, next_byte_log_masses, node_log_masses
+from jaxlm.decoding.bytes._trie import TRIE_ROOT, ByteTrie, mass_pyramid, next_byte_log_masses
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -26,17 +31,23 @@ NO_FIRST_BYTE = (
 )
 
 
+class TooLongError(UsageError):
+    """A context has more tokens than the model reads."""
+
+
 class Forecast(NamedTuple):
     """What the model says behind a stem.
 
     Attributes:
       log_probs: `Float[V]` of the next id, on the host.
-      pyramid: `Float[blocks]` of the ids that count.
+      leaves: `Float[tokens]` of the ids that count, sorted by their bytes; -inf for others.
+      first: `Float[256]` the log-mass of each first byte of the next id.
       end: the log-prob that the text ends.
     """
 
     log_probs: Float[np.ndarray, " V"]
-    pyramid: Float[Array, " blocks"]
+    leaves: Float[np.ndarray, " tokens"]
+    first: Float[np.ndarray, "256"]
     end: float
 
 
@@ -64,11 +75,11 @@ def check_depths(byte_model: ByteModel, nodes: Sequence[LMNode]) -> None:
       nodes: its contexts, one or more.
 
     Raises:
-      UsageError: if a context, with the opening, has more tokens than the model reads.
+      TooLongError: if a context, with the opening, has more tokens than the model reads.
     """
     longest, reads = max(node.depth for node in nodes), models.longest_text(byte_model.model.config)
     if longest > reads:
-        raise UsageError(
+        raise TooLongError(
             f"the text has {longest} tokens with the opening and the model reads at most {reads}: shorten it"
         )
 
@@ -104,46 +115,57 @@ def forecasts(
         root = byte_model.lm.node(byte_model.opening_ids)
         lasts = (None if node is root else node.token for node in padded)
         allowed = jnp.asarray(np.stack([byte_model.can_follow(last) for last in lasts]))
-    eos = jnp.asarray(np.array(byte_model.eos_ids, np.int32))
-    pyramids, ends = _forecast_arrays(byte_model.trie, log_probs, eos, allowed)
-    parts = zip(np.asarray(log_probs), pyramids, np.asarray(ends).tolist(), strict=True)
+    leaves, first, ends = _forecast_arrays(byte_model.trie, log_probs, _eos(byte_model), allowed)
+    parts = zip(*map(np.asarray, (log_probs, leaves, first)), np.asarray(ends).tolist(), strict=True)
     return [Forecast(*part) for part in parts][: len(nodes)]
+
+
+@functools.lru_cache(maxsize=8)
+def _eos(byte_model: ByteModel) -> Int[Array, " E"]:
+    return jnp.asarray(np.array(byte_model.eos_ids, np.int32))
 
 
 @jax.jit
 def _forecast_arrays(
     trie: ByteTrie, log_probs: Float[Array, "M V"], eos: Int[Array, " E"], allowed: Bool[Array, "M V"] | None
-) -> tuple[tuple[Float[Array, " blocks"], ...], Float[Array, " M"]]:
+) -> tuple[Float[Array, "M tokens"], Float[Array, "M 256"], Float[Array, " M"]]:
     ends = end_log_masses(log_probs, eos)
     counted = log_probs if allowed is None else jnp.where(allowed, log_probs, -jnp.inf)
-    return tuple(mass_pyramid(trie, counted)), ends
+    roots = jnp.full(log_probs.shape[:1], TRIE_ROOT, jnp.int32)
+    first = next_byte_log_masses(trie, mass_pyramid(trie, counted), roots)
+    return counted[:, trie.token_ids].astype(jnp.float32), first, ends
 
 
 def next_masses(byte_model: ByteModel, stems: Sequence[Stem]) -> np.ndarray:
     """Returns the log-mass of each next byte behind each stem, `Float64[K 256]`, in nats."""
-    if not stems:
-        return np.zeros((0, 256))
-    pyramids = [stem.forecast.pyramid for stem in stems if stem.forecast is not None]
-    filler = ops.bucket(len(stems)) - len(stems)
-    nodes = np.array([*(stem.trie_node for stem in stems), *[-1] * filler], np.int32)
-    computed = _stacked_next_masses(byte_model.trie, (*pyramids, *[pyramids[0]] * filler), jnp.asarray(nodes))
-    return np.asarray(computed)[: len(stems)].astype(np.float64)
+    masses, trie = np.full((len(stems), 256), -np.inf), host_trie(byte_model)
+    for row, stem in zip(masses, stems, strict=True):
+        if stem.forecast is not None and stem.trie_node == TRIE_ROOT:
+            row[:] = stem.forecast.first
+        elif stem.forecast is not None:
+            bytes, starts, ends = trie.children(stem.trie_node)
+            if len(bytes):
+                row[bytes] = _interval_masses(stem.forecast.leaves, starts, int(ends[-1]))
+    return masses
 
 
-@jax.jit
-def _stacked_next_masses(
-    trie: ByteTrie, pyramids: tuple[Float[Array, " blocks"], ...], nodes: Int[Array, " K"]
-) -> Float[Array, "K 256"]:
-    return next_byte_log_masses(trie, jnp.stack(pyramids), nodes)
-
-
-@jax.jit
-def node_mass(trie: ByteTrie, pyramid: Float[Array, " blocks"], node: Int[Array, ""]) -> Float[Array, ""]:
+def node_mass(byte_model: ByteModel, forecast: Forecast, node: int) -> float:
     """Returns the log-mass below a node of the trie, in nats.
 
     Args:
-      trie: of the vocabulary.
-      pyramid: the masses behind one context, from `mass_pyramid`.
-      node: the node; -1 has the mass -inf.
+      byte_model: the model.
+      forecast: what it says behind a context.
+      node: the node.
     """
-    return node_log_masses(trie, pyramid, jnp.asarray(node, jnp.int32))
+    start, end = host_trie(byte_model).interval(node)
+    return float(_interval_masses(forecast.leaves, np.array([start]), end)[0])
+
+
+def _interval_masses(leaves: np.ndarray, starts: np.ndarray, end: int) -> np.ndarray:
+    """The log-sum-exp of intervals of log-probs, of which each ends where the next one starts."""
+    own = leaves[starts[0] : end].astype(np.float64)
+    largest = own.max()
+    if largest == -np.inf:
+        return np.full(len(starts), -np.inf)
+    with np.errstate(divide="ignore", under="ignore"):
+        return np.log(np.add.reduceat(np.exp(own - largest), starts - starts[0])) + largest

@@ -31,6 +31,7 @@ from jaxlm.decoding.bytes._ensemble import ByteEnsemble
 from jaxlm.decoding.bytes._probs import NUM_BYTES
 from jaxlm.decoding.bytes._states import StatefulByteLM, as_bytes, in_own_loop
 from jaxlm.decoding.bytes._tree_state import tree_state
+from jaxlm.decoding.bytes._tree_texts import write_with_trees
 from jaxlm.decoding.bytes._utf8 import utf8_state
 from jaxlm.errors import ConfigError, UsageError
 from jaxlm.io import check_numbers
@@ -146,6 +147,8 @@ def generate_bytes(
             raise UsageError("a state computes as it was made to: got settings of a beam; leave beam out")
         return _write_with_states(model, texts, config, choice)
     ensemble = model if isinstance(model, ByteEnsemble) else ByteEnsemble([model])
+    if config.beam is None and isinstance(model, ByteModel):
+        return write_with_trees(model, texts, choice, config.max_new_bytes, config.stops)
     if config.beam is None:
         return _write_with_states(_first_state(model, tree_state), texts, config, choice)
     results = write_with_beams(
@@ -184,6 +187,7 @@ class _Writing:
         self.data, self.log_probs = bytearray(), []
         self.utf8 = utf8_state(prompt)
         self.ended_by: EndedBy | None = None
+        self.dropped = 0.0
 
     def add(self, symbol: int, log_prob: float, config: ByteGenerationConfig) -> None:
         """Adds a byte, or ends the text."""
@@ -191,6 +195,7 @@ class _Writing:
             self.ended_by = "length"
             return
         self.log_probs.append(log_prob)
+        self.dropped = float(getattr(self.state, "dropped", 0.0))
         if symbol == NUM_BYTES:
             self.ended_by = "end"
             return
@@ -205,7 +210,8 @@ class _Writing:
     def result(self, stops: Sequence[bytes]) -> GeneratedBytes:
         """Returns the text, which has ended."""
         log_probs = np.array(self.log_probs, np.float32)
-        return finished_text(self.prompt, bytes(self.data), log_probs, self.ended_by or "length", stops)
+        ended_by = self.ended_by or "length"
+        return finished_text(self.prompt, bytes(self.data), log_probs, ended_by, stops, dropped=self.dropped)
 
 
 def _write_with_states(

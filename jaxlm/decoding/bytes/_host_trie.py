@@ -15,11 +15,23 @@ class HostTrie:
         self._starts = np.asarray(trie.edge_starts).tolist()
         self._bytes = np.asarray(trie.edge_bytes).tobytes()
         self._children = np.asarray(trie.edge_children)
+        self._letters = np.asarray(trie.edge_bytes)
+        self._firsts, self._ends = np.asarray(trie.starts), np.asarray(trie.ends)
 
     def child(self, node: int, byte: int) -> int:
         """Returns the node after a byte, -1 if there is none."""
         edge = self._bytes.find(byte, self._starts[node], self._starts[node + 1]) if node >= 0 else -1
         return int(self._children[edge]) if edge >= 0 else -1
+
+    def children(self, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns the bytes that may follow a node, and the starts and ends of their intervals of tokens."""
+        edges = slice(self._starts[node], self._starts[node + 1]) if node >= 0 else slice(0, 0)
+        children = self._children[edges]
+        return self._letters[edges], self._firsts[children], self._ends[children]
+
+    def interval(self, node: int) -> tuple[int, int]:
+        """Returns the start and the end of the sorted tokens whose bytes begin with a node's."""
+        return int(self._firsts[node]), int(self._ends[node])
 
     def descend(self, text: bytes) -> int:
         """Returns the node of some bytes, -1 if there is none."""

@@ -4,18 +4,21 @@ Letters: `M` nodes, `K` live stems, `V` vocabulary; `blocks` are those of a pyra
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxlm import models
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._forecasts import (
     NO_FIRST_BYTE,
     Forecast,
     LMNode,
     Stem,
+    TooLongError,
     check_depths,
     forecasts,
     next_masses,
@@ -26,9 +29,7 @@ from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs
 from jaxlm.decoding.bytes._states import StatefulByteLM, checked_byte
 from jaxlm.decoding.bytes._stem_readings import read_stems, text_bytes
 from jaxlm.decoding.bytes._stem_tree import bounded, log_sum, stem_sums
-from jaxlm.decoding.bytes._trie import (
-    TRIE_ROOT,
-)
+from jaxlm.decoding.bytes._trie import TRIE_ROOT
 from jaxlm.errors import UsageError
 
 # So many bytes that were read without a look at the distribution are read in one pass, fewer step by step.
@@ -48,6 +49,8 @@ class TreeReading(NamedTuple):
       log_prob: of the bytes, in nats, with the tokenizer's prefix.
       kept: the log of the share that was not lost to `max_stems`.
       base: the log-prob of the tokenizer's prefix.
+      ids: the canonical ids of `tail`, as far as `path` holds their contexts.
+      path: the anchor, and the context behind each of `ids`.
     """
 
     stems: tuple[Stem, ...]
@@ -58,6 +61,8 @@ class TreeReading(NamedTuple):
     log_prob: float
     kept: float
     base: float
+    ids: tuple[int, ...] = ()
+    path: tuple[LMNode, ...] = ()
 
 
 # Asks for the forecasts behind contexts, and is sent them.
@@ -185,6 +190,27 @@ class TreeByteState(StatefulByteLM):
         """
         return ByteLogProbs(lambda: self._normalised(_run(self._next(), self)), self._logp_next_async)
 
+    @classmethod
+    def logp_next_many(cls, states: Sequence[StatefulByteLM]) -> list[ByteLogProbs]:
+        """Returns `logp_next` of many states, computed; those of one model share calls of the device.
+
+        Args:
+          states: of any byte models.
+        """
+        own = _tree_states(states)
+        _run_many([(state.byte_model, state._next()) for state in own])
+        return [ByteLogProbs(state._normalised(_run(state._next(), state))) for state in own]
+
+    @classmethod
+    def are_full(cls, states: Sequence[StatefulByteLM]) -> list[bool]:
+        """Returns of which states the model can read no more bytes: their last id is one too many for it.
+
+        Args:
+          states: of any byte models.
+        """
+        own = _tree_states(states)
+        return [state._is_full() for state in own]
+
     async def _logp_next_async(self) -> np.ndarray:
         return self._normalised(await _run_async(self._next(), self))
 
@@ -200,6 +226,14 @@ class TreeByteState(StatefulByteLM):
         # Where a stem that was left out joins again, it brings no more than what is there: see `StemSums`.
         reading = self._required()
         return np.minimum(joint, reading.log_prob) - reading.base
+
+    def _is_full(self) -> bool:
+        try:
+            reading = _run(self._read(), self)
+        except TooLongError:
+            return True
+        reads = models.longest_text(self.byte_model.model.config)
+        return any(stem.node.depth > reads for stem in reading.stems if stem.forecast is None)
 
     def _after(self, context: bytes | str | Iterable[int]) -> "TreeByteState":
         new = text_bytes(context)
@@ -281,12 +315,11 @@ class TreeByteState(StatefulByteLM):
                 stems.append(stem._replace(trie_node=steps.child(stem.trie_node, byte)))
         forecasts = {stem.node: stem.forecast for stem in reading.stems if stem.forecast is not None}
         ids = byte_model.encoder.encode(tail)
-        node, end, closed, path = reading.anchor, 0, None, [reading.anchor]
+        path = _path(byte_model, reading, ids or ())
+        end, closed = 0, None
         newest: list[Stem] = []
-        for id in ids or ():
-            parent, node = node, byte_model.lm.node((id,), after=node)
+        for id, parent, node in zip(ids or (), path[:-1], path[1:], strict=True):
             end += len(byte_model.token_bytes[id] or b"")
-            path.append(node)
             if node not in known:
                 if parent not in forecasts:
                     forecasts[parent] = (yield [parent])[0]
@@ -297,12 +330,12 @@ class TreeByteState(StatefulByteLM):
                 elif trie_node >= 0:
                     # A longer text is divided in another way: this stem joins at once.
                     forecasts[node] = (yield [node])[0]
-                    mass = float(node_mass(byte_model.trie, forecasts[node].pyramid, trie_node))
+                    mass = node_mass(byte_model, forecasts[node], trie_node)
                     if mass > -np.inf:
                         terms.append((known[node] + mass, len(stems)))
                         stems.append(Stem(node, known[node], trie_node, forecasts[node]))
-            if end == len(tail):
-                closed = node
+        if ids and end == len(tail):
+            closed = path[-1]
         terms, lost = bounded(terms, byte_model.settings.max_stems)
         count, num_bytes = byte_model.encoder.fixed(tail, ids)
         if count:
@@ -316,6 +349,8 @@ class TreeByteState(StatefulByteLM):
             min(reading.log_prob, log_sum([term for term, _ in terms])),
             reading.kept + lost,
             reading.base,
+            (ids or ())[count:],
+            tuple(path[count:]),
         )
 
 
@@ -385,6 +420,19 @@ def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
     )
 
 
+def _path(byte_model: ByteModel, reading: TreeReading, ids: Sequence[int]) -> list[LMNode]:
+    """The anchor and the context behind each id; those of the reading before are taken from there."""
+    same = 0
+    for id, before in zip(ids, reading.ids, strict=False):
+        if id != before:
+            break
+        same += 1
+    path = list(reading.path[: same + 1]) or [reading.anchor]
+    for id in ids[same:]:
+        path.append(byte_model.lm.node((id,), after=path[-1]))
+    return path
+
+
 def _behind(anchor: LMNode, known: dict[LMNode, float]) -> dict[LMNode, float]:
     """The stems at and behind an anchor."""
     inside = {anchor}
@@ -403,6 +451,28 @@ def _run(asking: _Asking, state: TreeByteState) -> Any:
             nodes = asking.send(forecasts(state.byte_model, nodes, None))
     except StopIteration as ended:
         return ended.value
+
+
+def _run_many(askings: Sequence[tuple[ByteModel, _Asking]]) -> None:
+    """Finishes computations, whose questions to one model are asked together."""
+    asked = [(byte_model, asking, None) for byte_model, asking in askings]
+    while asked:
+        waiting: dict[ByteModel, list[tuple[_Asking, Sequence[LMNode]]]] = {}
+        for byte_model, asking, answer in asked:
+            with contextlib.suppress(StopIteration):
+                nodes = next(asking) if answer is None else asking.send(answer)
+                waiting.setdefault(byte_model, []).append((asking, nodes))
+        asked = []
+        for byte_model, own in waiting.items():
+            answers = iter(forecasts(byte_model, [node for _, nodes in own for node in nodes], None))
+            asked += [(byte_model, asking, [next(answers) for _ in nodes]) for asking, nodes in own]
+
+
+def _tree_states(states: Sequence[StatefulByteLM]) -> list[TreeByteState]:
+    others = [type(state).__name__ for state in states if not isinstance(state, TreeByteState)]
+    if others:
+        raise UsageError(f"states of trees are TreeByteState: got {others[0]}")
+    return [state for state in states if isinstance(state, TreeByteState)]
 
 
 async def _run_async(asking: _Asking, state: TreeByteState) -> Any:

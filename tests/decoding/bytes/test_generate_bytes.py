@@ -27,8 +27,9 @@ KEY = jax.random.key(3)
 
 def same(found, expected):
     for own, other in zip(found, expected, strict=True):
-        assert own._replace(log_probs=None) == other._replace(log_probs=None)
+        assert own._replace(log_probs=None, dropped=0) == other._replace(log_probs=None, dropped=0)
         np.testing.assert_allclose(own.log_probs, other.log_probs, rtol=0, atol=1e-5)
+        assert own.dropped == pytest.approx(other.dropped, abs=1e-5)
 
 
 @pytest.mark.parametrize("rng", [None, KEY], ids=["greedy", "drawn"])
