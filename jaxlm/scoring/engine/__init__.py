@@ -26,6 +26,7 @@ from jaxlm.scoring.engine._queries import (
     extent_of_block,
     joined_scores,
     query_blocks,
+    run_indices,
     scores_between,
     starts_of,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "prefetch",
     "query_blocks",
     "query_sums",
+    "run_indices",
     "score_queries",
     "scores_between",
     "starts_of",
