@@ -1,4 +1,4 @@
-"""Prefix trees laid out as the rows of a batch: tables of all trees at once, no work for each token in Python."""
+"""Prefix trees laid out as the rows of a batch: tables of all trees, filled without a loop over tokens."""
 
 from typing import NamedTuple
 
@@ -137,7 +137,7 @@ class _Layout:
     def _asked(
         self, asked: "_Questions", columns: WaitingColumns
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Places, targets, the query of each place, the places of each query, and the places of each device."""
+        """Places, targets and the query of each place; how many places each query and each device has."""
         shape = self._shape
         by_device = (shape.devices, shape.rows * shape.row_length)
         places, targets, queries = np.zeros((3, *by_device), np.int32)
