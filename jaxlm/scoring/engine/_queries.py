@@ -118,7 +118,8 @@ def scores_between(scores: QueryScores, start: int, end: int) -> QueryScores:
       start: the first place.
       end: the place behind the last one.
     """
-    return QueryScores(*[None if values is None else values[start:end] for values in scores])
+    others = [None if values is None else values[start:end] for values in scores[1:]]
+    return QueryScores(scores.log_probs[start:end], *others)
 
 
 def joined_scores(scores: Sequence[QueryScores]) -> QueryScores:
