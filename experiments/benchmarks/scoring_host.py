@@ -7,7 +7,8 @@
 The forward returns the negated ids of the targets and runs no model: what is left is the host's work between
 texts and rows. The texts are functions and classes of this Python's library, about 230 tokens each, in
 batches of 64 rows of 1,024 tokens, as a GPU reads them. Three rates in tokens a second, each the best of some
-rounds, in wall time and in CPU time (which changes less with other load on the machine):
+rounds, in wall time and in CPU time (which changes less with other load on the machine), and the ratio of
+"texts" to "tokenizer", the median of the rounds:
 
     tokens      the texts are tokenised before: encoding is a lookup in a dict
     texts       the tokenizer's threads encode the texts, as `jaxlm score` does
@@ -26,6 +27,7 @@ import pstats
 import random
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +82,8 @@ def main() -> None:
     tokenizer = tokenizers.train_subwords(texts[:4000], vocab_size=8192)
     known = dict(zip(texts, tokenizer.encode_batch(texts), strict=True))
     num_tokens = sum(map(len, known.values()))
-    print(json.dumps(describe() | {"texts": len(texts), "tokens": num_tokens}))
+    machine = describe() | {"texts": len(texts), "tokens": num_tokens}
+    print(json.dumps(machine))
     ways = {
         "tokens": rows_of(KnownTokens(tokenizer, known), texts),
         "texts": rows_of(tokenizer, texts),
@@ -90,22 +93,30 @@ def main() -> None:
         profile(ways[options.profile])
         return
     rates = measure(ways, options.rounds, num_tokens)
-    for name, (wall, cpu) in rates.items():
+    best = {name: np.max(rounds, axis=0) for name, rounds in rates.items()}
+    for name, (wall, cpu) in best.items():
         print(f"{name:10} {wall:12,.0f} tokens a second {cpu:12,.0f} a CPU second")
-    print(f"texts / tokenizer {rates['texts'][0] / rates['tokenizer'][0]:.2f}")
+    ratios = np.median(np.divide(rates["texts"], rates["tokenizer"]), axis=0)
+    print(f"texts / tokenizer {ratios[0]:.2f}, by CPU time {ratios[1]:.2f}")
+    if options.out:
+        result = {"machine": machine, "texts_to_tokenizer": ratios.tolist(), "rates": rates}
+        Path(options.out).write_text(json.dumps(result, indent=1))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts", type=int, default=16_000, help="at most; this Python's library has fewer")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", help="a JSON file for the rates of every round")
     parser.add_argument("--profile", choices=("tokens", "texts"))
     return parser.parse_args()
 
 
-def measure(ways: dict[str, Callable[[], list]], rounds: int, num_tokens: int) -> dict[str, list[float]]:
-    """Returns the best rates of each way, by wall time and by CPU time; the ways take turns."""
-    best = {name: [0.0, 0.0] for name in ways}
+def measure(
+    ways: dict[str, Callable[[], list]], rounds: int, num_tokens: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Returns the rates of each way in each round, by wall time and by CPU time; the ways take turns."""
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
             wall, cpu = time.perf_counter(), time.process_time()
@@ -113,9 +124,8 @@ def measure(ways: dict[str, Callable[[], list]], rounds: int, num_tokens: int) -
             seconds = time.perf_counter() - wall, time.process_time() - cpu
             # The first round compiles.
             if number:
-                rates = [num_tokens / taken for taken in seconds]
-                best[name] = [max(pair) for pair in zip(best[name], rates, strict=True)]
-    return best
+                rates[name].append((num_tokens / seconds[0], num_tokens / seconds[1]))
+    return rates
 
 
 def rows_of(tokenizer, texts: list[str]) -> Callable[[], list]:

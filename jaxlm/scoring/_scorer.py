@@ -27,6 +27,7 @@ from jaxlm.scoring.engine import (
     extent,
     extent_of_block,
     longest_query,
+    map_ahead,
     prefetch,
     query_blocks,
 )
@@ -115,16 +116,16 @@ class Scorer:
 
         A query is one sequence that the model reads and is asked about. The work has stages, each on blocks
         of documents: texts, their tokens, the queries of the measure, batch rows packed with queries, what
-        the devices compute for these, the answers to the queries, and the documents' rows of scores. One
-        thread encodes texts, a second one makes queries and packs them, and the caller's thread makes the
-        rows of scores, while the devices work. If the measure's further questions depend on answers
+        the devices compute for these, the answers to the queries, and the documents' rows of scores. Two
+        threads encode texts, a third one makes queries and packs them, and the caller's thread makes the rows
+        of scores, while the devices work. If the measure's further questions depend on answers
         (`asks_again`), or it has an engine of its own, its queries are made in the caller's thread, too.
 
         Args:
           records: the documents to score.
         """
         texts = text_blocks(records)
-        tokens = prefetch(map(self._with_tokens, texts))
+        tokens = prefetch(map_ahead(self._with_tokens, texts))
         engine = self.engine
         if self.measure.asks_again or not isinstance(engine, Engine):
             one_by_one = (record for block in map(self._known, tokens) for record in block)

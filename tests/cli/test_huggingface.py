@@ -184,6 +184,29 @@ def test_from_a_folder_to_a_run_and_back(here, capsys):
     assert json.loads((here / "back/config.json").read_text())["objective"] == "causal_lm"
 
 
+def test_every_checkpoint_of_a_run_becomes_a_folder_of_transformers(here, capsys):
+    """Opened again, a folder has the logits of the checkpoint that it was made of, to the bit."""
+    often = "--run.save-every 2 --run.eval-every 2 --run.keep-last 2"
+    command = f"train --init gpt2 --data all.txt --out runs/several --steps 4 --batch-size 8 {often}"
+    said(capsys, *command.split())
+    seen = {}
+    for name in ("@best", "@last", "@2"):
+        made = f"of{name}"
+        shown = said(capsys, "convert", f"runs/several{name}", made)
+        assert shown == f"{made}: GPT2LMHeadModel, from runs/several{name}\n"
+        checkpoint, opened = (logits_of(pretrained.load(one)) for one in (f"runs/several{name}", made))
+        assert checkpoint.tobytes() == opened.tobytes()
+        seen[name] = checkpoint
+    assert (seen["@last"] != seen["@2"]).any()
+
+
+def logits_of(loaded):
+    tokens = jnp.arange(10, dtype=jnp.int32)[None] % loaded.config.vocab_size
+    variables = {"params": loaded.params}
+    hidden = loaded.model.apply(variables, tokens).hidden
+    return np.asarray(loaded.model.apply(variables, hidden, method="logits"))
+
+
 def copy(source, target):
     target.mkdir()
     for path in source.iterdir():

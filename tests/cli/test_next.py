@@ -3,11 +3,18 @@
 import io
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from jaxlm import decoding, pretrained
-from jaxlm.cli import main
+from jaxlm.cli import _next, main
+from jaxlm.decoding import _next_tokens
+
+ROOT = Path(__file__).parents[2]
 
 
 def expected(causal_folder, texts, **options):
@@ -44,6 +51,37 @@ def test_requests_come_as_json_or_plain_lines(causal_folder, capsys, monkeypatch
     values = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["sentence"] for one in values] == ["ab", "plain", "x"]
     assert ["loss" in one for one in values] == [True, False, False]
+
+
+def test_lines_are_answered_while_others_are_still_to_come(causal_folder, monkeypatch):
+    """No more of them wait than are read as a block, however many there are."""
+    drawn, ahead = [], []
+    lines = (drawn.append(number) or f"{number}\n" for number in range(500))
+    monkeypatch.setattr("sys.stdin", lines)
+    monkeypatch.setattr(_next, "print", lambda line: ahead.append(len(drawn) - len(ahead)), raising=False)
+    assert main(["next", str(causal_folder / "causal_lm"), "-", "--json"]) == 0
+    assert len(ahead) == 500 and max(ahead) <= 2 * _next_tokens.TEXTS_READ + 1
+
+
+@pytest.mark.long
+def test_memory_does_not_grow_with_the_number_of_lines(causal_folder, tmp_path):
+    def peak(num_lines):
+        file = tmp_path / f"{num_lines}.txt"
+        file.write_text("".join(f"{number % 1000}\n" for number in range(num_lines)))
+        with file.open() as lines:
+            done = subprocess.Popen(
+                [sys.executable, "-m", "jaxlm", "next", str(causal_folder / "causal_lm"), "-", "--json"],
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdin=lines,
+                stdout=subprocess.DEVNULL,
+            )
+            _, status, used = os.wait4(done.pid, 0)
+            done.returncode = os.waitstatus_to_exitcode(status)
+        assert done.returncode == 0
+        return used.ru_maxrss
+
+    peak(500)  # compiles what the others find in the cache
+    assert peak(20_000) < 1.1 * peak(500)
 
 
 @pytest.mark.parametrize(

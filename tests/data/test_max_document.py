@@ -105,3 +105,16 @@ def test_what_a_config_says_is_followed(tmp_path):
         list(find_corpus(config).records())
     with pytest.raises(ValueError, match="max_document"):
         data.DataConfig(max_document=0)
+
+
+def test_a_document_has_64_mib_unless_said(tmp_path):
+    """In a compressed file of some kB, which claims that many bytes and one more for a line."""
+    path = tmp_path / "c.txt.zst"
+    with pa.CompressedOutputStream(str(path), "zstd") as file:
+        for _ in range(64):
+            file.write(b"0" * (1 << 20))
+        file.write(b"0\n" + SHORT.encode())
+    too_long, short = data.open_source_with_errors(path)
+    assert isinstance(too_long, data.UnreadableRecord) and "more than 67,108,864 bytes" in too_long.error
+    assert isinstance(short, data.Record) and short.text == SHORT
+    assert data.DataConfig().max_document == data.MAX_DOCUMENT == 64 * 1024**2

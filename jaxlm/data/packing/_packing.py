@@ -1,5 +1,6 @@
 """Packs records into rows of one length with little padding."""
 
+from collections import deque
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -149,22 +150,20 @@ def _best_fit(lengths: np.ndarray, row_length: int) -> np.ndarray:
     Pieces of one length are placed together: each of the rows with the tightest space takes as many as fit.
     That equals placing them one by one, because a row that was just used is the tightest while another fits.
     """
-    placed = np.empty(len(lengths), np.int64)
+    placed: list[int] = []
     open_rows = _OpenRows(row_length)
     values, counts = np.unique(lengths, return_counts=True)
-    done = 0
     for length, count in zip(values[::-1].tolist(), counts[::-1].tolist(), strict=True):
-        end = done + count
-        while done < end:
-            rows, space = open_rows.take(length, end - done)
+        while count:
+            rows, space = open_rows.take(length, count)
             each = space // length
-            num = min(each * len(rows), end - done)
-            placed[done : done + num] = np.repeat(rows, each)[:num]
+            num = min(each * len(rows), count)
+            placed += rows if each == 1 else [row for row in rows for _ in range(each)][:num]
             num_full, rest = divmod(num, each)
             open_rows.put(rows[:num_full], space - each * length)
             open_rows.put(rows[num_full:], space - rest * length)
-            done += num
-    return placed
+            count -= num
+    return np.array(placed, np.int64)
 
 
 class _OpenRows:
@@ -172,28 +171,31 @@ class _OpenRows:
 
     def __init__(self, row_length: int) -> None:
         self.row_length, self.num_rows, self.spaces = row_length, 0, 0
-        self.groups: dict[int, list[np.ndarray]] = {}
+        self.groups: dict[int, deque[int]] = {}
 
-    def take(self, length: int, count: int) -> tuple[np.ndarray, int]:
+    def take(self, length: int, count: int) -> tuple[list[int], int]:
         """Takes rows with the tightest space for a piece, as many as `count` pieces need; and that space."""
         fitting = self.spaces >> length
         if not fitting:
             needed = -(-count // (self.row_length // length))
             self.num_rows += needed
-            return np.arange(self.num_rows - needed, self.num_rows), self.row_length
+            return list(range(self.num_rows - needed, self.num_rows)), self.row_length
         space = length + (fitting & -fitting).bit_length() - 1
-        groups = self.groups.pop(space)
-        self.spaces &= ~(1 << space)
-        rows = groups[0] if len(groups) == 1 else np.concatenate(groups)
+        group = self.groups[space]
         needed = -(-count // (space // length))
-        self.put(rows[needed:], space)
-        return rows[:needed], space
+        if needed < len(group):
+            return [group.popleft() for _ in range(needed)], space
+        del self.groups[space]
+        self.spaces ^= 1 << space
+        return list(group), space
 
-    def put(self, rows: np.ndarray, space: int) -> None:
+    def put(self, rows: list[int], space: int) -> None:
         """Adds rows that have `space` free positions; full rows are dropped."""
-        if space and len(rows):
-            self.groups.setdefault(space, []).append(rows)
-            self.spaces |= 1 << space
+        if space and rows:
+            if space not in self.groups:
+                self.groups[space] = deque()
+                self.spaces |= 1 << space
+            self.groups[space].extend(rows)
 
 
 def _arranged(

@@ -18,7 +18,8 @@ from jaxlm.decoding import TreeCache, compact_tree, empty_tree, extend_tree, tre
 from jaxlm.decoding.bytes._beam_step import log_sum_exp, next_byte_log_weights
 from jaxlm.decoding.bytes._choice import ByteChoice, choose_bytes
 from jaxlm.decoding.bytes._probs import NUM_BYTES
-from jaxlm.decoding.bytes._score_bytes import NODES_OF_A_CALL, end_log_masses
+from jaxlm.decoding.bytes._stem_programs import end_log_masses
+from jaxlm.decoding.bytes._stem_readings import NODES_OF_A_CALL
 from jaxlm.decoding.bytes._trie import NO_NODE, TRIE_ROOT, ByteTrie, mass_pyramid, node_log_masses, step_trie
 from jaxlm.typing import Array, Bool, Float, Int
 

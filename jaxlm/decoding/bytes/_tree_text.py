@@ -12,7 +12,7 @@ from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._choice import NO_SYMBOL
 from jaxlm.decoding.bytes._host_trie import host_trie
 from jaxlm.decoding.bytes._probs import NUM_BYTES
-from jaxlm.decoding.bytes._score_bytes import StemReading
+from jaxlm.decoding.bytes._stem_readings import StemReading
 from jaxlm.decoding.bytes._stem_tree import StemTree, stem_sums, stem_tree
 from jaxlm.decoding.bytes._tree_loop import NO_SLOT
 from jaxlm.decoding.bytes._trie import NO_NODE, TRIE_ROOT

@@ -15,7 +15,7 @@ from jaxlm.decoding.bytes._beam_texts import GeneratedBytes, finished_text
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._choice import ByteChoice
 from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE
-from jaxlm.decoding.bytes._score_bytes import StemReading, read_stems
+from jaxlm.decoding.bytes._stem_readings import StemReading, read_stems
 from jaxlm.decoding.bytes._tree_loop import (
     NO_SLOT,
     TreeLoop,

@@ -14,7 +14,7 @@ from jaxlm.scoring.engine._engine_config import (
 from jaxlm.scoring.engine._forward import LogProbForward
 from jaxlm.scoring.engine._forward_contract import Forward, ForwardSetting, hidden_states, query_sums
 from jaxlm.scoring.engine._instruction_positions import instruction_positions_on_host
-from jaxlm.scoring.engine._prefetch import prefetch
+from jaxlm.scoring.engine._prefetch import map_ahead, prefetch
 from jaxlm.scoring.engine._queries import (
     LazyQueries,
     Query,
@@ -26,6 +26,7 @@ from jaxlm.scoring.engine._queries import (
     extent_of_block,
     joined_scores,
     query_blocks,
+    run_indices,
     scores_between,
     starts_of,
 )
@@ -58,9 +59,11 @@ __all__ = [
     "instruction_positions_on_host",
     "joined_scores",
     "longest_query",
+    "map_ahead",
     "prefetch",
     "query_blocks",
     "query_sums",
+    "run_indices",
     "score_queries",
     "scores_between",
     "starts_of",

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from jaxlm import data
-from jaxlm.scoring.engine._device_rows import BatchShape, PackedBatch, lay_out_rows
+from jaxlm.scoring.engine._device_rows import BatchShape, PackedBatch
 from jaxlm.scoring.engine._prefix_trees import PrefixTreeBuffer
 from jaxlm.scoring.engine._queries import QueryBlock
+from jaxlm.scoring.engine._row_layout import lay_out_rows
 
 # How many plans may pass a tree over while fuller rows go first.
 PATIENCE = 3
@@ -92,8 +93,7 @@ def _planned(
 ) -> Iterator[PackedBatch]:
     trees, columns = waiting.trees, waiting.columns()
     filled = np.add.reduceat(sizes[plan.example], plan.row_starts[:-1])
-    waited = np.array([waiting.waited(tree) for tree in trees])
-    is_old = np.maximum.reduceat(waited[plan.example], plan.row_starts[:-1]) >= PATIENCE
+    is_old = np.maximum.reduceat(waiting.waited()[plan.example], plan.row_starts[:-1]) >= PATIENCE
     # Old rows first, then the fullest; rows that are equal in both keep their order.
     order = np.lexsort((-filled, ~is_old)).tolist()
     each = shape.num_rows

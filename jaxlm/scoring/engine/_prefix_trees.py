@@ -41,6 +41,8 @@ class PrefixTree:
       born: how many plans had been made when the tree began.
       trunk: how many tokens the trunk has.
       length: how many tokens the tree has.
+      width: columns that it takes of a row, and of the row beside it that holds contrasts.
+      size: positions that it takes of a row: its columns, or its questions' places where these are more.
       num_asked: places that are asked.
       contrast: what its queries are compared with, or None.
       spans: (number of the first token, tokens) of the trunk, then of each branch.
@@ -51,8 +53,9 @@ class PrefixTree:
     Args:
       key: see above.
       born: see above.
-      query: what begins it: its block, its number there and its number among all queries.
-      token, place: the numbers of its first token and first place.
+      first: the query that begins it, as its block and its number there.
+      number: of this query among all.
+      tokens, places: the number of its first token and how many it has; the same of its places.
       trunk: see above.
       least: positions that each question takes at least, whatever it reads.
     """
@@ -68,44 +71,47 @@ class PrefixTree:
         "length",
         "num_asked",
         "questions",
+        "size",
         "slots",
         "spans",
         "trunk",
+        "width",
     )
 
     def __init__(
         self,
         key: tuple[bytes, ...],
         born: int,
-        query: tuple[QueryBlock, int, int],
-        token: int,
-        place: int,
+        first: tuple[QueryBlock, int],
+        number: int,
+        tokens: tuple[int, int],
+        places: tuple[int, int],
         trunk: int,
         least: int,
     ) -> None:
-        block, index, number = query
-        self.key, self.born, self.trunk, self._least = key, born, trunk, least
-        self.length = int(block.token_starts[index + 1] - block.token_starts[index])
-        self.num_asked = int(block.place_starts[index + 1] - block.place_starts[index])
-        self.spans = [(token, trunk)]
+        self.key, self.born, self.trunk, self._least, self._first = key, born, trunk, least, first
+        start, self.length = tokens
+        self.num_asked = places[1]
+        self.spans = [(start, trunk)]
         if trunk < self.length:
-            self.spans.append((token + trunk, self.length - trunk))
-        self.questions = [(place, self.num_asked, 0)]
+            self.spans.append((start + trunk, self.length - trunk))
+        self.questions = [(*places, 0)]
         self.slots = [(number, 0)]
-        self.contrast: QueryContrast | None = None if block.contrasts is None else block.contrasts[index]
-        self._first = (block, index)
+        self.contrast: QueryContrast | None = None
+        # Made when the second query joins; most trees have one.
         self._branches: dict[bytes, int] = {}
         self._known: dict[tuple[bytes, bytes], int] = {}
+        block, index = first
+        if block.contrasts is not None:
+            self.contrast = block.contrasts[index]
+        self._measure()
 
-    @property
-    def width(self) -> int:
-        """Columns that it takes of a row, and of the row beside it that holds contrasts."""
-        return self.length if self.contrast is None else max(self.length, len(self.contrast.tokens))
-
-    @property
-    def size(self) -> int:
-        """Positions that it takes of a row: its columns, or its questions' places where these are more."""
-        return max(self.width, self.num_asked, self._least * len(self.questions))
+    def _measure(self) -> None:
+        """Sets `width` and `size`, which follow from the other attributes."""
+        width = self.length
+        if self.contrast is not None:
+            width = max(width, len(self.contrast.tokens))
+        self.width, self.size = width, max(width, self.num_asked, self._least * len(self.questions))
 
     def join(
         self, block: QueryBlock, index: int, number: int, token: int, place: int, row_length: int
@@ -145,6 +151,7 @@ class PrefixTree:
             self.questions.append((place, len(places), shift))
         self.length, self.num_asked = length, num_asked
         self.slots.append((number, known))
+        self._measure()
         return True
 
     def _remember_first(self) -> None:
@@ -200,18 +207,26 @@ class PrefixTreeBuffer:
             tree = self._open.get(key)
             before = 0 if tree is None else tree.size
             if tree is None or not tree.join(block, index, number, token, place, self._row_length):
-                before = 0
-                query = (block, index, number)
-                tree = PrefixTree(key, self._plans, query, token, place, trunk, self._least)
+                before, asked = 0, places[index + 1] - places[index]
+                tree = PrefixTree(
+                    key,
+                    self._plans,
+                    (block, index),
+                    number,
+                    (token, end - start),
+                    (place, asked),
+                    trunk,
+                    self._least,
+                )
                 self._open[key] = tree
                 self.trees.append(tree)
             self.size += tree.size - before
             self.num_queries += 1
             yield
 
-    def waited(self, tree: PrefixTree) -> int:
-        """Returns how many plans have passed a tree over."""
-        return self._plans - tree.born
+    def waited(self) -> np.ndarray:
+        """Returns how many plans have passed each tree over, `Int64[trees]`."""
+        return self._plans - np.array([tree.born for tree in self.trees])
 
     def columns(self) -> WaitingColumns:
         """Returns the columns of the blocks that have queries waiting."""

@@ -118,7 +118,7 @@ def scores_between(scores: QueryScores, start: int, end: int) -> QueryScores:
       start: the first place.
       end: the place behind the last one.
     """
-    others = (None if values is None else values[start:end] for values in scores[1:])
+    others = [None if values is None else values[start:end] for values in scores[1:]]
     return QueryScores(scores.log_probs[start:end], *others)
 
 

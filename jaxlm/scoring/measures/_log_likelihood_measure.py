@@ -16,6 +16,7 @@ from jaxlm.scoring.engine import (
     QueryBlock,
     QueryScores,
     joined_scores,
+    run_indices,
     scores_between,
     starts_of,
 )
@@ -29,7 +30,7 @@ from jaxlm.scoring.measures._measure import (
     ScoreRow,
 )
 from jaxlm.scoring.measures._openings import BosPolicy, closing_id, opening_ids, resolve_bos, unopened_remark
-from jaxlm.scoring.measures._text_numbers import text_columns, text_numbers
+from jaxlm.scoring.measures._text_numbers import count_words_of, text_columns, text_numbers
 from jaxlm.scoring.measures._token_rows import check_top_k_fits, token_columns, token_rows
 from jaxlm.scoring.measures._unknown import UnknownPolicy, check_unknown
 from jaxlm.scoring.measures._windows import LongPolicy, windows
@@ -200,15 +201,15 @@ class LogLikelihood(Measure):
         if self.words:
             return records
         ends = self._ends(context)
+        tokens = self._plain_tokens(context, records, sum(map(len, ends)))
         parts: list[DocumentBlock | data.Record] = []
         states: list[DocumentState] = []
-        for record in records:
-            tokens = self._plain_tokens(context, record, sum(map(len, ends)))
-            if tokens is None:
+        for record, own in zip(records, tokens, strict=True):
+            if own is None:
                 parts += [*self._whole_documents(states, ends), record]
                 states = []
             else:
-                states.append(DocumentState(context, record, tokens, bool(ends[0]), ends[1]))
+                states.append(DocumentState(context, record, own, bool(ends[0]), ends[1]))
         return [*parts, *self._whole_documents(states, ends)]
 
     def _ends(self, context: Context) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -216,18 +217,26 @@ class LogLikelihood(Measure):
         opening = opening_ids(context) if self.bos != "none" else ()
         return opening, (closing_id(context),) if self.eos else ()
 
-    def _plain_tokens(self, context: Context, record: data.Record, num_ends: int) -> np.ndarray | None:
-        """The ids of a document that fits a window and is no special case; else None."""
+    def _plain_tokens(
+        self, context: Context, records: Sequence[data.Record], num_ends: int
+    ) -> list[np.ndarray | None]:
+        """The ids of each document that fits a window and is no special case; None for the others."""
+        tokens = [self._fitting_tokens(context, record, num_ends) for record in records]
+        unk = context.tokenizer.specials.unk
+        known = [own for own in tokens if own is not None]
+        # Few blocks have an unknown token: one look at all ids tells.
+        if self.unknown == "error" and unk is not None and known and (np.concatenate(known) == unk).any():
+            return [None if own is None or (own == unk).any() else own for own in tokens]
+        return tokens
+
+    def _fitting_tokens(self, context: Context, record: data.Record, num_ends: int) -> np.ndarray | None:
+        """The ids of a document that is read in one window; else None."""
         try:
             tokens = context.encode(record.text)
         except JaxlmError:
             return None
-        if len(tokens) == 0 or not 2 <= len(tokens) + num_ends <= self._window + 1:
-            return None
-        unk = context.tokenizer.specials.unk
-        if self.unknown == "error" and unk is not None and (tokens == unk).any():
-            return None
-        return tokens
+        fits = len(tokens) and 2 <= len(tokens) + num_ends <= self._window + 1
+        return tokens if fits else None
 
     def _whole_documents(
         self, states: Sequence[DocumentState], ends: tuple[tuple[int, ...], tuple[int, ...]]
@@ -236,19 +245,17 @@ class LogLikelihood(Measure):
         if not states:
             return []
         opening, closing = (np.array(ids, np.int32) for ids in ends)
-        streams = np.concatenate([part for state in states for part in (opening, state.tokens, closing)])
-        lengths = np.array([len(state.tokens) for state in states]) + len(opening) + len(closing)
-        starts = starts_of(lengths)
-        offsets = np.arange(len(streams)) - np.repeat(starts[:-1], lengths)
         # The last token of a document is predicted and not read, the given ones are read and not predicted.
+        last, first = None if len(closing) else -1, 0 if len(opening) else 1
+        read = [part for state in states for part in (opening, state.tokens[:last], closing[:-1])]
+        predicted = [part for state in states for part in (state.tokens[first:], closing)]
         given = max(len(opening), 1)
-        is_read, is_predicted = np.ones(len(streams), bool), offsets >= given
-        is_read[starts[1:] - 1] = False
+        lengths = np.array([len(state.tokens) for state in states]) + len(opening) + len(closing)
         queries = QueryBlock(
-            streams[is_read].astype(np.int32, copy=False),
+            np.concatenate(read, dtype=np.int32),
             starts_of(lengths - 1),
-            (offsets[is_predicted] - 1).astype(np.int32),
-            streams[is_predicted].astype(np.int32, copy=False),
+            run_indices(np.full(len(states), given - 1), lengths - given).astype(np.int32),
+            np.concatenate(predicted, dtype=np.int32),
             starts_of(lengths - given),
             np.zeros(len(states), np.int64),
         )
@@ -314,12 +321,13 @@ class LogLikelihood(Measure):
             where the last document's answers end.
         """
         bounds = itertools.pairwise(starts)
+        words = count_words_of([state.record.text for state in states])
         return [
-            self._row(state, scores_between(answers, start, end))
-            for state, (start, end) in zip(states, bounds, strict=True)
+            self._row(state, scores_between(answers, start, end), num_words)
+            for state, (start, end), num_words in zip(states, bounds, words, strict=True)
         ]
 
-    def _row(self, state: DocumentState, scores: QueryScores) -> ScoreRow:
+    def _row(self, state: DocumentState, scores: QueryScores, num_words: int | None = None) -> ScoreRow:
         asked = len(state.tokens) + self.eos - (not state.is_opened)
         if len(scores.log_probs) != asked + (self.words and not self.eos):
             raise AssertionError(f"{asked} tokens to predict, {len(scores.log_probs)} predicted")
@@ -328,7 +336,9 @@ class LogLikelihood(Measure):
             own = scores_between(scores, 0, asked)
         text, num_tokens = state.record.text, len(state.tokens)
         log_probs = np.asarray(own.log_probs)
-        row = text_numbers(text, "log_likelihood", log_probs, num_tokens, is_whole=state.is_opened)
+        row = text_numbers(
+            text, "log_likelihood", log_probs, num_tokens, is_whole=state.is_opened, num_words=num_words
+        )
         if self.tokens:
             row |= token_rows(state.context.tokenizer, text, state.tokens, own, closing=state.closing)
         if self.words:

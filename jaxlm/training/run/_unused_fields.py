@@ -44,6 +44,8 @@ def unused_fields(experiment: Experiment) -> dict[str, str]:
     flat = io.flat_fields(experiment.to_dict())
     # "model.position.kind" is the value of "model.position" itself; "tokenizer.kind" is a field of its own.
     names = [name.removesuffix(".kind") if name.count(".") > 1 else name for name in flat]
+    # A field that holds a record of a single class, such as "model.decoder", is a field like those in it.
+    names += [name.rpartition(".")[0] for name in names if name.count(".") > 1]
     unread: dict[str, str] = {}
     for rule in _rules(experiment):
         if not rule.is_read(experiment):
