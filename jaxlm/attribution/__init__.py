@@ -1,8 +1,40 @@
 """Attribution: how much each input token moved each prediction of a model, by any step function."""
 
+from jaxlm.attribution._integrated_gradients import (
+    ALLENNLP_INTEGRATED_GRADIENTS,
+    IntegratedGradients,
+    integrated_gradients,
+)
 from jaxlm.attribution._method import Method, Task
+from jaxlm.attribution._occlusion import LeaveOneOut, Occlusion, leave_one_out, occlusion
+from jaxlm.attribution._paths import quadrature
 from jaxlm.attribution._predictions import InputScores, Predictions, Sides
+from jaxlm.attribution._saliency import InputXGradient, Saliency, input_x_gradient, saliency
+from jaxlm.attribution._smooth_grad import ALLENNLP_SMOOTH_GRAD, SmoothGrad, smooth_grad
 from jaxlm.attribution._table import METHODS
 from jaxlm.attribution.results import Attribution
 
-__all__ = ["METHODS", "Attribution", "InputScores", "Method", "Predictions", "Sides", "Task"]
+__all__ = [
+    "ALLENNLP_INTEGRATED_GRADIENTS",
+    "ALLENNLP_SMOOTH_GRAD",
+    "METHODS",
+    "Attribution",
+    "InputScores",
+    "InputXGradient",
+    "IntegratedGradients",
+    "LeaveOneOut",
+    "Method",
+    "Occlusion",
+    "Predictions",
+    "Saliency",
+    "Sides",
+    "SmoothGrad",
+    "Task",
+    "input_x_gradient",
+    "integrated_gradients",
+    "leave_one_out",
+    "occlusion",
+    "quadrature",
+    "saliency",
+    "smooth_grad",
+]
