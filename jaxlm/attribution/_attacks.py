@@ -1,7 +1,7 @@
 """What attacks on a prediction share: the rows that are changed, and the gradient of the prediction's loss.
 
 An attack changes the tokens of one row: of an encoder-decoder the row that its encoder reads, else the row
-itself. Letters: `B` rows, `L` positions of the changed row, `M` predictions of a row, `D` width, `V` vocabulary.
+itself. Letters: `B` rows, `L` positions of the changed row, `M` predictions of a row, `D` width.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import models, ops
-from jaxlm.attribution._site_runs import at_positions, segments_of
+from jaxlm.attribution._site_runs import rows_at, segments_of
 from jaxlm.typing import Array, Float, Int
 
 
@@ -20,8 +20,8 @@ class LossGradients(NamedTuple):
     """The predictions of some rows, and the gradients of their loss.
 
     Attributes:
-      gradients: `Float32[B L D]`, of each row's loss with respect to the vectors of the changed row's tokens, in
-        nats per unit; 0 at padding.
+      gradients: `Float32[B L D]`, of each row's loss with respect to the vectors of the changed row's
+        tokens, in nats per unit; 0 at padding.
       predicted: `Int32[B M]`, the likeliest token at each position; -1 in unused entries.
       probabilities: `Float32[B M]`, those of the targets; 1 in unused entries.
     """
@@ -72,7 +72,7 @@ def target_gradients(
     def total_loss(changed: Array) -> tuple[Array, tuple[Array, Array]]:
         read = with_changed_row(inputs, row._replace(tokens=None, embeddings=changed))
         hidden = models.apply_model(model, params, read).hidden
-        logits = models.apply_head(model, params, at_positions(hidden, positions))
+        logits = models.apply_head(model, params, rows_at(hidden, positions))
         likeliest = logits.argmax(-1).astype(jnp.int32)
         chosen = likeliest if targets is None else jnp.where(is_used, targets, 0)
         log_probs = ops.gather_log_probs(logits, chosen)

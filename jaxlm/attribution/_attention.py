@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jaxlm import models
 from jaxlm.attribution._predictions import InputScores
 from jaxlm.attribution._site_runs import (
-    at_positions,
     chosen,
     language_config,
+    rows_at,
     unrolled,
 )
 from jaxlm.models import Site
@@ -64,10 +64,10 @@ def head_attention(
       ((2, 1, 2, 1, 3), [0.5, 0.5, 0.0])
     """
     own, source = _probs_by_layer(model, params, inputs)
-    weights = jnp.stack([_rows_at(probs, positions) for probs in own])
+    weights = jnp.stack([_query_rows(probs, positions) for probs in own])
     if source is None:
         return HeadAttention(weights)
-    return HeadAttention(weights, jnp.stack([_rows_at(probs, positions) for probs in source]))
+    return HeadAttention(weights, jnp.stack([_query_rows(probs, positions) for probs in source]))
 
 
 def attention_weights(
@@ -110,7 +110,7 @@ def attention_weights(
 
     def mean(by_layer: Sequence[Array]) -> Array:
         numbers = chosen(layers, len(by_layer), "layers")
-        rows = [_mean_of_heads(_rows_at(by_layer[number], positions), heads) for number in numbers]
+        rows = [_mean_of_heads(_query_rows(by_layer[number], positions), heads) for number in numbers]
         return (sum(rows[1:], start=rows[0]) / len(rows)).swapaxes(1, 2)
 
     own, source = _probs_by_layer(model, params, inputs)
@@ -120,7 +120,7 @@ def attention_weights(
 def attention_rollout(
     model: nn.Module, params: Mapping[str, Any], inputs: models.Inputs, positions: Int[Array, "B M"]
 ) -> InputScores:
-    """Returns how much of each input token reaches each prediction if attention is followed through all layers.
+    """Returns how much of each input token reaches each prediction through the attention of all layers.
 
     `R = A'_last ... A'_1`, where `A' = (A + I) / 2` is a layer's attention, its heads averaged, with one half
     for the residual connection, and rows normalised to sum to 1. The scores of a prediction sum to 1.
@@ -157,7 +157,7 @@ def attention_rollout(
     if source is None:
         for probs in own:
             rolled = _followed(probs, rolled)
-        return InputScores(at_positions(rolled, positions).swapaxes(1, 2))
+        return InputScores(rows_at(rolled, positions).swapaxes(1, 2))
     encoded = _encoder_rollout(model, params, inputs)
     from_source = jnp.zeros((*rolled.shape[:2], encoded.shape[2]), rolled.dtype)
     for probs, cross in zip(own, source, strict=True):
@@ -168,7 +168,7 @@ def attention_rollout(
         rolled = rolled / (1.0 + share)
         from_source = (from_source + read @ encoded) / (1.0 + share)
     return InputScores(
-        at_positions(rolled, positions).swapaxes(1, 2), at_positions(from_source, positions).swapaxes(1, 2)
+        rows_at(rolled, positions).swapaxes(1, 2), rows_at(from_source, positions).swapaxes(1, 2)
     )
 
 
@@ -207,12 +207,10 @@ def _identity_like(probs: Float[Array, "B N L S"]) -> Float[Array, "B L S"]:
     return jnp.broadcast_to(jnp.eye(size, dtype=jnp.float32), (probs.shape[0], size, size))
 
 
-def _rows_at(probs: Float[Array, "B N L S"], positions: Int[Array, "B M"]) -> Float[Array, "B N M S"]:
-    return at_positions(probs.swapaxes(1, 2), positions).swapaxes(1, 2)
+def _query_rows(probs: Float[Array, "B N L S"], positions: Int[Array, "B M"]) -> Float[Array, "B N M S"]:
+    return rows_at(probs.swapaxes(1, 2), positions).swapaxes(1, 2)
 
 
-def _mean_of_heads(
-    rows: Float[Array, "B N M S"], heads: int | Sequence[int] | None
-) -> Float[Array, "B M S"]:
+def _mean_of_heads(rows: Float[Array, "B N M S"], heads: int | Sequence[int] | None) -> Float[Array, "B M S"]:
     numbers = chosen(heads, rows.shape[1], "heads")
     return rows[:, jnp.asarray(numbers)].mean(1)

@@ -110,8 +110,8 @@ def comprehensiveness(
 ) -> Float[Array, " N"]:
     """Returns how far a value falls if the best-scored tokens are removed, averaged over numbers of tokens.
 
-    `mean over k of f(all tokens) - f(without the k best)`: high if the best-scored tokens were needed. Methods
-    are compared at equal numbers of tokens, not at equal shares of their scores.
+    `mean over k of f(all tokens) - f(without the k best)`: high if the best-scored tokens were needed.
+    Methods are compared at equal numbers of tokens, not at equal shares of their scores.
 
     Args:
       value_fn: as in `deletion_curve`.
@@ -192,14 +192,12 @@ def _values(value_fn: ValueFn, kept: Bool[Array, "K T N"]) -> Float[Array, "K N"
 
 
 def _ranks(scores: Float[Array, "T N"]) -> Int[Array, "T N"]:
-    """The place of each token in the order of its prediction's scores, the highest first, unseen ones last."""
+    """The rank of each token by its prediction's scores: 0 for the highest, unseen ones last."""
     order = jnp.argsort(jnp.where(jnp.isnan(scores), jnp.inf, -scores), axis=0, stable=True)
     return jnp.argsort(order, axis=0)
 
 
-def _counts(
-    counts: Sequence[int] | None, most: int | None, scores: Float[Array, "T N"]
-) -> Int[Array, " K"]:
+def _counts(counts: Sequence[int] | None, most: int | None, scores: Float[Array, "T N"]) -> Int[Array, " K"]:
     if scores.size == 0:
         raise UsageError("faithfulness is that of scores [T, N]: got none")
     if counts is None:

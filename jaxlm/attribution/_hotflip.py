@@ -49,7 +49,7 @@ def flip_tokens(
     candidates: Bool[Array, " V"],
     targets: Int[Array, "B M"] | None = None,
 ) -> Flips:
-    """Returns rows in which tokens are replaced, one at a time, until the prediction changes or is the target.
+    """Returns rows in which tokens are replaced one by one until the prediction changes, or is the target.
 
     In every round the replaceable token with the largest gradient of the loss is replaced by the candidate
     that, by the gradient, changes the loss most: `argmax_k g . (E_k - e)` for the vectors E of the
@@ -66,8 +66,8 @@ def flip_tokens(
       params: its "params" collection.
       inputs: the rows, as tokens.
       positions: `Int[B M]`, the positions at which the model predicts; -1 in unused entries.
-      replaceable: `Bool[B L]`, True = may be replaced, for the row that is changed. A masked model's masks must
-        be False.
+      replaceable: `Bool[B L]`, True = may be replaced, for the row that is changed. A masked model's masks
+        must be False.
       candidates: `Bool[V]`, True for ids that may replace others.
       targets: `Int[B M]`, the ids that the model is to predict; None: any others than it predicts.
 

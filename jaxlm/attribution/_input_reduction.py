@@ -55,7 +55,7 @@ def reduce_inputs(
     In every round each text of the beam loses the token whose gradient of the loss has the smallest norm; the
     second and the third smallest make further texts. A text whose likeliest tokens are no longer those of the
     whole row is dropped. The first `beam` texts, in the order of the beam and then of the norms, go on. The
-    rounds end when no text is left, or one token; the result is the first text of the last round that had one.
+    rounds end when no text is left, or one token; the result is the first text of the last round with any.
 
     The prediction of a causal model's last token moves with the end of the text. Of an encoder-decoder the
     encoder's row is reduced. Rows are reduced independently of each other, in one compiled loop.
@@ -70,8 +70,8 @@ def reduce_inputs(
       inputs: the rows, as tokens; one text in each row, which padding may follow.
       positions: `Int[B M]`, the positions whose predictions must stay: of a causal model the last one of each
         text, of a masked model the masks; -1 in unused entries.
-      removable: `Bool[B L]`, True = may be removed, for the row that is reduced. A masked model's masks must be
-        False.
+      removable: `Bool[B L]`, True = may be removed, for the row that is reduced. A masked model's masks
+        must be False.
       beam: how many texts go on after each round; static.
 
     Raises:
@@ -102,7 +102,7 @@ def reduce_inputs(
 
 
 class _State(NamedTuple):
-    """The beam of a round: the tokens that each text keeps, which texts there are, and the best text so far."""
+    """The beam of a round: the tokens that each text keeps, which texts there are, the best text so far."""
 
     kept: Bool[Array, "B K L"]
     is_text: Bool[Array, "B K"]
@@ -162,19 +162,18 @@ class _Rounds(NamedTuple):
         order = jnp.argsort(~kept, axis=1, stable=True)
         row = changed_row(inputs)
         # The fields of a row that have an entry for each token move with the tokens.
+        types = row.token_types
         row = row._replace(
             tokens=jnp.take_along_axis(row.required_tokens(), order, axis=1),
             segments=(jnp.arange(kept.shape[1])[None] < kept.sum(1, keepdims=True)).astype(jnp.int32),
-            token_types=None if row.token_types is None else jnp.take_along_axis(row.token_types, order, axis=1),
+            token_types=None if types is None else jnp.take_along_axis(types, order, axis=1),
             positions=None,
         )
         places = jnp.cumsum(kept, axis=1) - 1
         if inputs.encoder is None:
             moved = jnp.take_along_axis(places, jnp.maximum(positions, 0), axis=1)
             positions = jnp.where(positions >= 0, moved, positions)
-        found = target_gradients(
-            self.model, self.params, with_changed_row(inputs, row), positions, targets
-        )
+        found = target_gradients(self.model, self.params, with_changed_row(inputs, row), positions, targets)
         back = jnp.take_along_axis(found.gradients, jnp.maximum(places, 0)[..., None], axis=1)
         return found._replace(gradients=back)
 
@@ -187,7 +186,7 @@ def _entry(values: Array, index: Int[Array, "B 1"]) -> Array:
 def _shorter(
     kept: Bool[Array, "B K L"], norms: Float[Array, "B K L"], removable: Bool[Array, "B L"], number: int
 ) -> tuple[Bool[Array, "B K ways L"], Bool[Array, "B K ways"]]:
-    """Each text without the token of the smallest norm, of the second smallest, ...; and which of them exist."""
+    """Each text without the token of the smallest norm, of the second smallest, ...; and which exist."""
     may = kept & removable[:, None] & (kept.sum(-1, keepdims=True) > 1)
     number = min(number, kept.shape[-1])
     order = jnp.argsort(jnp.where(may, norms, jnp.inf), axis=-1, stable=True)[..., :number]

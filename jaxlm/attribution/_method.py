@@ -1,9 +1,13 @@
 """The arguments that every method of attribution takes, and a method as an entry of the table `METHODS`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from jaxlm import models, steps
+import jax
+
+from jaxlm import models
 from jaxlm.attribution._predictions import InputScores, Predictions, Sides
 from jaxlm.typing import Array, Float, Key
 
@@ -12,35 +16,57 @@ from jaxlm.typing import Array, Float, Key
 Chunked = Literal["predictions", "copies"]
 
 
-class Task(NamedTuple):
-    """The arguments of a method of attribution: `method.function(task)` is a pure function of its arrays.
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params", "inputs", "predictions", "baseline", "rng", "path"],
+    meta_fields=["model", "step", "settings", "chunk", "is_span", "is_granular"],
+)
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The argument of a method of attribution, which is a pure function of the arrays in it.
 
-    `model`, `step`, `settings`, `chunk`, `is_span` and `is_granular` are static, the other fields are pytrees
-    of arrays.
+    A task is a pytree: `jax.jit(saliency)(task)` works, and so do `jax.vmap` and `jax.grad`. The parameters,
+    the rows, the predictions, the baseline, the keys and the path are arrays; the rest is static.
 
     Attributes:
       model: a causal LM, a masked LM or an encoder-decoder.
       params: the parameters of the model.
       inputs: the rows that the model reads, as tokens, with their segments.
       predictions: which predictions are explained.
-      step: the explained step function; a method that explains none ignores it.
-      settings: the method's settings, a record of the class `Method.settings`.
-      baseline: what replaces the input: token ids (`Int[B L]`) or vectors (`Float[B L D]`, or anything that
-        broadcasts to it) of each side. None: vectors of zeros.
+      step: the explained step function, or its name; a method that explains none ignores it.
+      settings: the method's settings, a record of the class `Method.settings`; None: their defaults.
+      baseline: what replaces the input, for a method that needs it: token ids (`Int[B L]`) or vectors
+        (`Float[B L D]`, or anything that broadcasts to it) of each side. None: vectors of zeros.
       rng: `Key[B]`, a PRNG key for each row, for a method that draws; None: it draws nothing.
-      path: for a method that adds up points of a path (`Method.path`), `(points, weights)`, both
-        `Float32[P]`: the points whose sum is returned. None: all points of the settings.
-      chunk: how many predictions or copies are computed at once.
-      is_span: whether all predictions of a row are explained as one, the sum of the step function over them.
+      path: for a method that adds up points of a path (see `Method.path`), the points that are added up and
+        their weights, both `Float32[P]`. None: all points of the settings.
+      chunk: how many predictions, or changed copies of the rows, are computed at once. More of them take more
+        memory; the results differ by rounding only.
+      is_span: whether the predictions of a row are explained as one: the sum of the step function over them.
       is_granular: whether the scores have one number for each dimension of a vector, where the method can.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.attribution import Predictions, Task, saliency
+      >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
+      >>> model, tokens = models.build(config, "causal_lm"), jnp.array([[1, 2, 3]])
+      >>> params = model.init(jax.random.key(0), tokens)["params"]
+      >>> asked = Predictions(positions=jnp.array([[1, 2]]), targets=jnp.array([[3, 4]]))
+      >>> inputs = models.Inputs(tokens=tokens)
+      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, step="logit")
+      >>> scores = jax.jit(saliency)(task).target
+      >>> scores.shape, float(scores[0, 2, 0])  # the first prediction does not see the third token
+      ((1, 3, 2), 0.0)
     """
 
     model: models.Model
     params: Any
     inputs: models.Inputs
     predictions: Predictions
-    step: steps.StepFunction
-    settings: Any
+    step: Any = "probability"
+    settings: Any = None
     baseline: Sides | None = None
     rng: Key[Array, " B"] | None = None
     path: tuple[Float[Array, " P"], Float[Array, " P"]] | None = None

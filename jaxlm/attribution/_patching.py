@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import models, steps
+from jaxlm.attribution._explained import make_explained
 from jaxlm.attribution._predictions import Predictions
-from jaxlm.attribution._site_runs import at_positions, chosen
+from jaxlm.attribution._site_runs import chosen
 from jaxlm.errors import UsageError
 from jaxlm.models import Intervention, Site
 from jaxlm.typing import Array, Bool, Float
@@ -37,14 +38,15 @@ class Patching(NamedTuple):
 
     @property
     def effects(self) -> Float[Array, "R L B M"]:
-        """`(values - own_values) / (donor_values - own_values)`: the share of the difference that a patch makes.
+        """`(values - own_values) / (donor_values - own_values)`: a patch's share of the difference.
 
         0: the patch changes nothing; 1: it does all that the donor's input does. NaN where the two runs have
         the same value.
         """
         difference = self.donor_values - self.own_values
         is_equal = difference == 0.0
-        shares = (self.values - self.own_values[None, None]) / jnp.where(is_equal, 1.0, difference)[None, None]
+        divisors = jnp.where(is_equal, 1.0, difference)[None, None]
+        shares = (self.values - self.own_values[None, None]) / divisors
         return jnp.where(is_equal[None, None], jnp.nan, shares)
 
 
@@ -72,9 +74,7 @@ def activation_patching(
       params: its "params" collection.
       inputs: the rows that are patched; an encoder-decoder's with its encoder's inputs.
       donor: as many rows of the same lengths, from whose runs the values come.
-      predictions: the predictions whose step function is computed, in the rows and in the donor's. Of its
-        fields `positions`, `targets` and `contrast_targets` are read; a contrast's logits are those of the
-        run itself.
+      predictions: the predictions whose step function is computed, in the rows and in the donor's.
       step: the step function.
       site: the site; an encoder's site patches the positions of the encoder's row.
       layers: the number of a layer, or of several; negative ones count from the end. None: all that the site
@@ -82,8 +82,8 @@ def activation_patching(
       chunk: how many runs are computed at once: memory grows with it, the results do not change.
 
     Raises:
-      UsageError: if the rows and the donor's have different shapes, the step function needs more than logits
-        and targets, or there is no such layer or site.
+      UsageError: if the rows and the donor's have different shapes, the step function needs runs
+        under dropout, or there is no such layer or site.
 
     Example:
       >>> import jax
@@ -112,9 +112,10 @@ def activation_patching(
     given = of_donor.intermediates[site]
     numbers = chosen(layers, given.shape[0], "layers")
     rows, of_rows = _side(inputs, site), _side(donor, site)
+    explained = make_explained(model, params, step, predictions)
 
     def value(hidden: Array) -> Float[Array, "B M"]:
-        return _step_values(model, params, hidden, predictions, step)
+        return explained.values(hidden[None, None])[0]
 
     def patched(place: tuple[Array, Array]) -> Float[Array, "B M"]:
         layer, position = place
@@ -124,30 +125,14 @@ def activation_patching(
         change = Intervention(site=site, layer=number, value=given[layer], mask=mask)
         return value(models.apply_model(model, params, inputs, interventions=(change,)).hidden)
 
-    layer_of, position_of = (
-        grid.reshape(-1) for grid in jnp.meshgrid(jnp.asarray(numbers), jnp.arange(rows.length), indexing="ij")
-    )
+    layer_of = jnp.repeat(jnp.asarray(numbers), rows.length)
+    position_of = jnp.tile(jnp.arange(rows.length), len(numbers))
     values = jax.lax.map(patched, (layer_of, position_of), batch_size=min(chunk, layer_of.shape[0]))
     values = values.reshape(len(numbers), rows.length, *values.shape[1:])
     is_real = _real(rows) & _real(of_rows)
     values = jnp.where(is_real.T[None, :, :, None], values, jnp.nan)
     own = models.apply_model(model, params, inputs).hidden
     return Patching(values, value(own), value(of_donor.hidden))
-
-
-def _step_values(
-    model: nn.Module,
-    params: Mapping[str, Any],
-    hidden: Float[Array, "B L D"],
-    predictions: Predictions,
-    step: steps.StepFunction,
-) -> Float[Array, "B M"]:
-    logits = models.apply_head(model, params, at_positions(hidden, predictions.positions))
-    inputs = steps.StepInputs(logits=logits, targets=predictions.targets)
-    if step.needs_contrast:
-        inputs = inputs._replace(contrast_logits=logits, contrast_targets=predictions.contrast_targets)
-    values = steps.step_values(step, inputs)
-    return jnp.where(predictions.positions >= 0, values, 0.0)
 
 
 def _side(inputs: models.Inputs, site: Site) -> models.Inputs:
@@ -168,16 +153,15 @@ def _real(inputs: models.Inputs) -> Bool[Array, "B L"]:
 
 
 def _check(inputs: models.Inputs, donor: models.Inputs, step: steps.StepFunction) -> None:
-    """Refuses rows of different shapes, and step functions that need other runs."""
+    """Refuses rows of different shapes, and step functions that need runs under dropout."""
     shapes = [[leaf.shape for leaf in jax.tree.leaves(rows)] for rows in (inputs, donor)]
     if shapes[0] != shapes[1]:
         raise UsageError(
             f"a row and its donor are compared position by position: got arrays of {shapes[0]} and "
             f"{shapes[1]}; pad both to one length, and give both the same fields"
         )
-    other_runs = sorted(step.needs & {"noisy_logits", "rng"})
-    if other_runs:
+    if "noisy_logits" in step.needs:
         raise UsageError(
-            f"activation patching explains a function of logits and targets: {step.name} also needs "
-            f"{', '.join(other_runs)}"
+            f"activation patching runs the model without dropout: {step.name} needs noisy_logits; ask for "
+            "another step function"
         )

@@ -68,7 +68,7 @@ def language_config(model: nn.Module) -> models.TransformerConfig:
     return model.config
 
 
-def at_positions(hidden: Array, positions: Int[Array, "B M"]) -> Array:
+def rows_at(hidden: Array, positions: Int[Array, "B M"]) -> Array:
     """Returns the vectors, or matrices, at each row's positions, `[B M ...]`; zeros at position -1.
 
     Args:
@@ -102,7 +102,7 @@ def visible_inputs(
     segments = segments_of(inputs)
     is_causal = config.causal or config.decoder is not None
     allowed = ops.attention_mask(segments, causal=is_causal)[:, 0]
-    return at_positions(allowed, positions).swapaxes(1, 2)
+    return rows_at(allowed, positions).swapaxes(1, 2)
 
 
 def segments_of(inputs: models.Inputs) -> Int[Array, "B L"]:
@@ -128,7 +128,9 @@ def chosen(choice: int | Sequence[int] | None, number: int, what: str) -> tuple[
       >>> chosen(None, 3, "layers"), chosen(-1, 3, "layers"), chosen((0, 2), 3, "layers")
       ((0, 1, 2), (2,), (0, 2))
     """
-    asked = tuple(range(number)) if choice is None else (choice,) if isinstance(choice, int) else tuple(choice)
+    asked = (
+        tuple(range(number)) if choice is None else (choice,) if isinstance(choice, int) else tuple(choice)
+    )
     wrong = next((index for index in asked if not -number <= index < number), None)
     if wrong is not None or not asked:
         told = "none" if wrong is None else wrong

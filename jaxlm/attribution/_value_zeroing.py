@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jaxlm import models
 from jaxlm.attribution._predictions import InputScores
 from jaxlm.attribution._site_runs import (
-    at_positions,
     chosen,
     language_config,
+    rows_at,
     unrolled,
     visible_inputs,
     with_memory,
@@ -103,10 +103,10 @@ def layer_value_zeroing(
 ) -> LayerZeroing:
     """Returns, for each layer, how much zeroing each token's value changes the layer's output at a position.
 
-    For a layer and a token j the value vectors of j are zero in all heads, and the layer is computed anew from
-    its true input. The score at the prediction's position i is the distance of the layer's true and changed
-    outputs at i: `1 - cos`, or their euclidean distance. A distance below 1e-5 counts as 0. The scores of all
-    j are divided by their sum. The outputs of the last layer are compared after the final norm.
+    For a layer and a token j the value vectors of j are zero in all heads, and the layer is computed anew
+    from its true input. The score at the prediction's position i is the distance of the layer's true and
+    changed outputs at i: `1 - cos`, or their euclidean distance. A distance below 1e-5 counts as 0. The
+    scores of all j are divided by their sum. The outputs of the last layer are compared after the final norm.
 
     In a decoder with an encoder, tokens of the encoder's row are zeroed in the attention to its output.
 
@@ -182,12 +182,10 @@ class _Blocks(NamedTuple):
     def of_layer(self, run: models.Output, layer: int) -> Float[Array, "B M D"]:
         is_last = layer == self.depth - 1
         hidden = run.hidden if is_last else run.intermediates[Site.RESIDUAL][layer]
-        return at_positions(hidden, self.positions).astype(jnp.float32)
+        return rows_at(hidden, self.positions).astype(jnp.float32)
 
 
-def _zeroed(
-    blocks: _Blocks, layer: int, site: Site, seen: Bool[Array, "B L M"]
-) -> Float[Array, "B L M"]:
+def _zeroed(blocks: _Blocks, layer: int, site: Site, seen: Bool[Array, "B L M"]) -> Float[Array, "B L M"]:
     """The scores of one layer, for the tokens whose values are at a site."""
     clean, length = blocks.of_layer(blocks.clean, layer), seen.shape[1]
 

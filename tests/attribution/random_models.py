@@ -30,7 +30,11 @@ class Rows(NamedTuple):
 
 @functools.cache
 def opened(kind, **changes):
-    special = {"causal": {"causal": True}, "masked": {}, "seq2seq": {"decoder": models.DecoderConfig(start_id=0)}}
+    special = {
+        "causal": {"causal": True},
+        "masked": {},
+        "seq2seq": {"decoder": models.DecoderConfig(start_id=0)},
+    }
     config = models.TransformerConfig(**{**SIZE, **special[kind], **changes})
     model = models.build(config, KINDS[kind])
     return Opened(model, jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"])

@@ -49,8 +49,9 @@ def rolled_by_hand(kind, text):
 def test_weights_and_rollout_of_a_padded_batch_are_those_by_hand_of_each_text(kind):
     model, params = opened(kind)
     batch = rows(kind)
-    mean, rolled = weights(model, params, batch.inputs, batch.positions), rollout(
-        model, params, batch.inputs, batch.positions
+    mean, rolled = (
+        weights(model, params, batch.inputs, batch.positions),
+        rollout(model, params, batch.inputs, batch.positions),
     )
     heads = by_head(model, params, batch.inputs, batch.positions)
     for text, (_, positions) in enumerate(batch.alone):
@@ -85,7 +86,9 @@ def test_layers_and_heads_are_chosen_and_blocks_may_be_scanned():
     heads = by_head(model, params, batch.inputs, batch.positions).weights
     np.testing.assert_allclose(one, heads[1, :, 0].swapaxes(1, 2), atol=1e-6)
     scanned = opened("causal", scan_layers=True).model
-    again = weights(scanned, models.stack_blocks(params), batch.inputs, batch.positions, layers=-1, heads=(0,))
+    again = weights(
+        scanned, models.stack_blocks(params), batch.inputs, batch.positions, layers=-1, heads=(0,)
+    )
     np.testing.assert_allclose(again.target, one, atol=1e-6)
 
 

@@ -102,7 +102,9 @@ def test_the_encoder_s_row_is_reduced_and_a_text_keeps_one_token():
         tokens, segments = np.zeros((1, 8), np.int32), np.zeros((1, 8), np.int32)
         tokens[0, : len(left)], segments[0, : len(left)] = np.asarray(encoder.tokens)[row, left], 1
         one = jax.tree.map(lambda array, row=row: array[row : row + 1], batch.inputs)
-        shorter = one._replace(encoder=encoder._replace(tokens=jnp.asarray(tokens), segments=jnp.asarray(segments)))
+        shorter = one._replace(
+            encoder=encoder._replace(tokens=jnp.asarray(tokens), segments=jnp.asarray(segments))
+        )
         again = reduce(model, params, shorter, batch.positions[row : row + 1, :1], jnp.zeros((1, 8), bool))
         assert again.predictions[0, 0] == result.predictions[row, 0]
         np.testing.assert_allclose(again.probabilities[0], result.reduced_probabilities[row], rtol=1e-5)
@@ -112,4 +114,6 @@ def test_a_beam_of_no_text_is_refused():
     model, params = opened("causal")
     batch = rows("causal")
     with pytest.raises(UsageError, match="a beam has one text or more: got beam=0"):
-        attribution.reduce_inputs(model, params, batch.inputs, batch.positions, jnp.ones((2, 8), bool), beam=0)
+        attribution.reduce_inputs(
+            model, params, batch.inputs, batch.positions, jnp.ones((2, 8), bool), beam=0
+        )

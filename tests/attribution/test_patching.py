@@ -10,9 +10,7 @@ from jaxlm.errors import UsageError
 from jaxlm.models import Intervention, Site
 from tests.attribution.random_models import opened, rows
 
-patch = jax.jit(
-    attribution.activation_patching, static_argnames=("model", "step", "site", "layers", "chunk")
-)
+patch = jax.jit(attribution.activation_patching, static_argnames=("model", "step", "site", "layers", "chunk"))
 LOG_PROB = steps.step_function("probability", logprob=True)
 TARGETS = jnp.array([[2, 3, 4], [5, 6, 0]], jnp.int32)
 
@@ -75,5 +73,5 @@ def test_rows_of_other_lengths_and_functions_that_draw_are_refused():
     with pytest.raises(UsageError, match="a row and its donor are compared position by position"):
         attribution.activation_patching(model, params, batch.inputs, alone, asked, LOG_PROB)
     noisy = steps.step_function("mc_dropout_prob_avg")
-    with pytest.raises(UsageError, match="mc_dropout_prob_avg also needs noisy_logits"):
+    with pytest.raises(UsageError, match="mc_dropout_prob_avg needs noisy_logits"):
         attribution.activation_patching(model, params, batch.inputs, batch.inputs, asked, noisy)

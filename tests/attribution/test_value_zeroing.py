@@ -10,9 +10,7 @@ from jaxlm.errors import UsageError
 from jaxlm.models import Intervention, Site
 from tests.attribution.random_models import KINDS, SOURCES, TEXTS, opened, rows
 
-zeroing = jax.jit(
-    attribution.layer_value_zeroing, static_argnames=("model", "layers", "distance", "chunk")
-)
+zeroing = jax.jit(attribution.layer_value_zeroing, static_argnames=("model", "layers", "distance", "chunk"))
 
 
 def by_hand(kind, text, layer, site, distance):

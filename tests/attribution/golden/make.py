@@ -4,12 +4,12 @@
     inseq/bin/pip install torch inseq==0.7.1 transformers==4.53.3 sentencepiece protobuf
     inseq/bin/python tests/attribution/golden/make.py
 
-The models are those of `tests/steps/golden`, which its own `make.py` wrote. inseq has no masked models. Texts are
-asked about one at a time: in a batch inseq pads on the left without telling the model. What else is wrong with its
-numbers has a name in `DEFECTS`.
+The models are those of `tests/steps/golden`, which its own `make.py` wrote. inseq has no masked models. Texts
+are asked about one at a time: in a batch inseq pads on the left without telling the model. What else is wrong
+with its numbers has a name in `DEFECTS`.
 
-Of methods whose scores have a number for each dimension of an embedding, the file has the sum and the norm over
-them. Scores are `[tokens][predictions]`; null where a prediction cannot see a token.
+Of methods whose scores have a number for each dimension of an embedding, the file has the sum and the norm
+over them. Scores are `[tokens][predictions]`; null where a prediction cannot see a token.
 """
 
 import json
@@ -38,9 +38,10 @@ DEFECTS = {
     "euclidean distance": "value_zeroing's euclidean metric is the matrix of distances between all positions "
     "(`torch.cdist`), not a distance for each, and is taken from 1: not asked for",
     "signs of occlusion": "occlusion returns absolute values: ours are signed",
-    "layers of decoders": "layer_integrated_gradients and layer_deeplift of decoders are all zeros: not asked for",
-    "deeplift": "deeplift is (x - baseline) times the gradient, since no rule fits these models, and does not "
-    "add up: not asked for",
+    "layers of decoders": "layer_integrated_gradients and layer_deeplift of decoders are all zeros: not "
+    "asked for",
+    "deeplift": "deeplift is (x - baseline) times the gradient, since no rule fits these models, and does "
+    "not add up: not asked for",
     "steps of the contrast": "integrated_gradients refuses comparing functions: only asked of plain ones",
 }
 
