@@ -67,7 +67,9 @@ def deletion_curve(
       >>> import jax.numpy as jnp
       >>> from jaxlm.attribution import deletion_curve
       >>> weights = jnp.array([1.0, 4.0, 2.0])  # of a linear model
-      >>> curve = deletion_curve(lambda kept, _: kept @ weights, weights[:, None])
+      >>> def linear(kept, prediction):
+      ...     return jnp.where(kept, weights, 0.0).sum(-1)
+      >>> curve = deletion_curve(linear, weights[:, None])
       >>> curve.values[:, 0].tolist(), curve.area.tolist()
       ([7.0, 3.0, 1.0, 0.0], [2.5])
 
@@ -99,7 +101,9 @@ def insertion_curve(
       >>> import jax.numpy as jnp
       >>> from jaxlm.attribution import insertion_curve
       >>> weights = jnp.array([1.0, 4.0, 2.0])  # of a linear model
-      >>> insertion_curve(lambda kept, _: kept @ weights, weights[:, None]).values[:, 0].tolist()
+      >>> def linear(kept, prediction):
+      ...     return jnp.where(kept, weights, 0.0).sum(-1)
+      >>> insertion_curve(linear, weights[:, None]).values[:, 0].tolist()
       [0.0, 4.0, 6.0, 7.0]
     """
     return _curve(value_fn, scores, counts, are_removed=False)
@@ -125,7 +129,9 @@ def comprehensiveness(
       >>> import jax.numpy as jnp
       >>> from jaxlm.attribution import comprehensiveness
       >>> weights = jnp.array([1.0, 4.0, 2.0])
-      >>> comprehensiveness(lambda kept, _: kept @ weights, weights[:, None], (1, 2)).tolist()
+      >>> def linear(kept, prediction):
+      ...     return jnp.where(kept, weights, 0.0).sum(-1)
+      >>> comprehensiveness(linear, weights[:, None], (1, 2)).tolist()
       [5.0]
 
     References:
@@ -156,7 +162,9 @@ def sufficiency(
       >>> import jax.numpy as jnp
       >>> from jaxlm.attribution import sufficiency
       >>> weights = jnp.array([1.0, 4.0, 2.0])
-      >>> sufficiency(lambda kept, _: kept @ weights, weights[:, None], (1, 2)).tolist()
+      >>> def linear(kept, prediction):
+      ...     return jnp.where(kept, weights, 0.0).sum(-1)
+      >>> sufficiency(linear, weights[:, None], (1, 2)).tolist()
       [2.0]
 
     References:

@@ -14,7 +14,7 @@ SCORES = jnp.array([[0.1, jnp.nan], [0.4, 3.0], [0.2, -5.0]])
 
 def linear(kept, prediction):
     """Of the copy's prediction the sum of the weights of what is kept."""
-    return (kept * WEIGHTS.T[prediction]).sum(-1)
+    return jnp.where(kept, WEIGHTS.T[prediction], 0.0).sum(-1)
 
 
 def test_curves_of_two_predictions_of_which_one_sees_less():
@@ -42,7 +42,7 @@ def test_the_truth_is_at_least_as_faithful_as_every_other_order():
     orders = jnp.asarray(generator.normal(size=(20, 6, 1)), jnp.float32)
 
     def value(kept, _):
-        return kept @ weights[:, 0]
+        return jnp.where(kept, weights[:, 0], 0.0).sum(-1)
 
     best = attribution.deletion_curve(value, weights).area[0]
     others = [attribution.deletion_curve(value, order).area[0] for order in orders]
