@@ -8,7 +8,7 @@ from jaxlm.attribution._integrated_gradients import (
 from jaxlm.attribution._method import Method, Task
 from jaxlm.attribution._occlusion import LeaveOneOut, Occlusion, leave_one_out, occlusion
 from jaxlm.attribution._paths import quadrature
-from jaxlm.attribution._predictions import InputScores, Predictions, Sides
+from jaxlm.attribution._predictions import Counts, InputScores, Predictions, Sides
 from jaxlm.attribution._saliency import InputXGradient, Saliency, input_x_gradient, saliency
 from jaxlm.attribution._smooth_grad import ALLENNLP_SMOOTH_GRAD, SmoothGrad, smooth_grad
 from jaxlm.attribution._table import METHODS
@@ -19,6 +19,7 @@ __all__ = [
     "ALLENNLP_SMOOTH_GRAD",
     "METHODS",
     "Attribution",
+    "Counts",
     "InputScores",
     "InputXGradient",
     "IntegratedGradients",
