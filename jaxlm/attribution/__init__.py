@@ -1,5 +1,7 @@
 """Attribution: how much each input token moved each prediction of a model, by any step function."""
 
+from jaxlm.attribution._attribute import attribute
+from jaxlm.attribution._baselines import BASELINES, Baseline
 from jaxlm.attribution._integrated_gradients import (
     ALLENNLP_INTEGRATED_GRADIENTS,
     IntegratedGradients,
@@ -17,8 +19,10 @@ from jaxlm.attribution.results import Attribution
 __all__ = [
     "ALLENNLP_INTEGRATED_GRADIENTS",
     "ALLENNLP_SMOOTH_GRAD",
+    "BASELINES",
     "METHODS",
     "Attribution",
+    "Baseline",
     "Counts",
     "InputScores",
     "InputXGradient",
@@ -31,6 +35,7 @@ __all__ = [
     "Sides",
     "SmoothGrad",
     "Task",
+    "attribute",
     "input_x_gradient",
     "integrated_gradients",
     "leave_one_out",
