@@ -1,7 +1,10 @@
 """Attribution: how much each input token moved each prediction of a model, by any step function."""
 
+from jaxlm.attribution._attacked_texts import FlippedText, ReducedText, flip_texts, reduce_texts
 from jaxlm.attribution._attention import HeadAttention, attention_rollout, attention_weights, head_attention
 from jaxlm.attribution._attention_methods import AttentionRollout, AttentionWeights, ValueZeroing
+from jaxlm.attribution._attribute import attribute
+from jaxlm.attribution._baselines import BASELINES, Baseline
 from jaxlm.attribution._faithfulness import (
     FaithfulnessCurve,
     comprehensiveness,
@@ -20,7 +23,8 @@ from jaxlm.attribution._method import Method, Task
 from jaxlm.attribution._occlusion import LeaveOneOut, Occlusion, leave_one_out, occlusion
 from jaxlm.attribution._patching import Patching, activation_patching
 from jaxlm.attribution._paths import quadrature
-from jaxlm.attribution._predictions import InputScores, Predictions, Sides
+from jaxlm.attribution._predictions import Counts, InputScores, Predictions, Sides
+from jaxlm.attribution._removal import removal_values
 from jaxlm.attribution._saliency import InputXGradient, Saliency, input_x_gradient, saliency
 from jaxlm.attribution._smooth_grad import ALLENNLP_SMOOTH_GRAD, SmoothGrad, smooth_grad
 from jaxlm.attribution._table import METHODS
@@ -30,11 +34,15 @@ from jaxlm.attribution.results import Attribution
 __all__ = [
     "ALLENNLP_INTEGRATED_GRADIENTS",
     "ALLENNLP_SMOOTH_GRAD",
+    "BASELINES",
     "METHODS",
     "AttentionRollout",
     "AttentionWeights",
     "Attribution",
+    "Baseline",
+    "Counts",
     "FaithfulnessCurve",
+    "FlippedText",
     "Flips",
     "HeadAttention",
     "InputScores",
@@ -46,6 +54,7 @@ __all__ = [
     "Occlusion",
     "Patching",
     "Predictions",
+    "ReducedText",
     "Reductions",
     "Saliency",
     "Sides",
@@ -55,8 +64,10 @@ __all__ = [
     "activation_patching",
     "attention_rollout",
     "attention_weights",
+    "attribute",
     "comprehensiveness",
     "deletion_curve",
+    "flip_texts",
     "flip_tokens",
     "head_attention",
     "input_x_gradient",
@@ -67,6 +78,8 @@ __all__ = [
     "occlusion",
     "quadrature",
     "reduce_inputs",
+    "reduce_texts",
+    "removal_values",
     "saliency",
     "smooth_grad",
     "sufficiency",

@@ -38,17 +38,16 @@ def start_of(task: Task) -> tuple[Reading, Explained]:
 
 
 def gradient_scores(
-    reading: Reading, explained: Explained, vectors: Sides, reduce: Reduce, *, chunk: int, is_span: bool
+    task: Task, reading: Reading, explained: Explained, vectors: Sides, reduce: Reduce
 ) -> tuple[Sides, Float[Array, "B M"]]:
     """Returns what is kept of the gradients of all predictions, and the values of the step function.
 
     Args:
+      task: says how many predictions are computed at once, and whether those of a row count as one.
       reading: from vectors to hidden vectors.
       explained: from hidden vectors to the step function.
       vectors: where the gradients are taken.
       reduce: from gradients of one prediction, `[B L D]` of each side, to what is kept, `[B L ...]`.
-      chunk: for how many predictions backward passes run at once.
-      is_span: whether the predictions of a row count as one; M is then 1.
 
     Returns:
       `Sides` of `Float32[B L M ...]`, and `Float32[B M]`.
@@ -58,19 +57,18 @@ def gradient_scores(
     positions = explained.predictions.positions
 
     def one(index: Int[Array, ""]) -> Sides:
-        if is_span:
+        if task.is_span:
             upstream = _at_all(slopes, positions, hidden)
         else:
-            own, where = (
-                jnp.take(array, index, axis=-1 - extra) for array, extra in ((slopes, 1), (positions, 0))
-            )
+            own, where = jnp.take(slopes, index, axis=2), jnp.take(positions, index, axis=1)
             is_there = jnp.arange(hidden.shape[2], dtype=where.dtype)[None] == where[:, None]
             upstream = jnp.where(is_there[None, :, :, None], own[:, :, None].astype(hidden.dtype), 0)
         return reduce(pull(upstream)[0])
 
-    num = 1 if is_span else positions.shape[1]
-    kept = map_chunks(jax.vmap(one), num, chunk)
-    return predictions_last(kept), values.sum(1, keepdims=True) if is_span else values
+    num = 1 if task.is_span else positions.shape[1]
+    count = None if task.is_span or task.counts is None else task.counts.predictions
+    kept = map_chunks(jax.vmap(one), num, task.chunk, count)
+    return predictions_last(kept), values.sum(1, keepdims=True) if task.is_span else values
 
 
 def predictions_last(sides: Any) -> Any:
@@ -89,6 +87,6 @@ def _at_all(
     """The slopes of all predictions, each at its position; several at one position are added."""
     length = hidden.shape[2]
     is_at = positions[:, None, :] == jnp.arange(length, dtype=positions.dtype)[None, :, None]
-    return jnp.einsum("blm,rbmd->rbld", is_at.astype(slopes.dtype), slopes, precision="highest").astype(
-        hidden.dtype
-    )
+    return jnp.einsum(
+        "blm,rbmd->rbld", is_at.astype(slopes.dtype), slopes, precision="highest"
+    ).astype(hidden.dtype)

@@ -115,14 +115,13 @@ def integrated_gradients(task: Task) -> InputScores:
         return weighted_sum(gradients, difference)
 
     scores = summed_over_points(
+        task,
         reading,
         explained,
         point,
         jnp.asarray(points, jnp.float32),
         jnp.asarray(weights, jnp.float32),
         reduce,
-        chunk=task.chunk,
-        is_span=task.is_span,
     )
     ends = values_at(reading, explained, (vectors, baseline), is_span=task.is_span)
     return InputScores(scores.target, scores.source, *ends)

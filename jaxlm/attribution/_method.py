@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 
 from jaxlm import models
-from jaxlm.attribution._predictions import InputScores, Predictions, Sides
+from jaxlm.attribution._predictions import Counts, InputScores, Predictions, Sides
 from jaxlm.typing import Array, Float, Key
 
 # What a method works through in groups of `Task.chunk`: the explained predictions (one backward pass each),
@@ -18,7 +18,7 @@ Chunked = Literal["predictions", "copies"]
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["params", "inputs", "predictions", "baseline", "rng", "path"],
+    data_fields=["params", "inputs", "predictions", "baseline", "rng", "path", "counts"],
     meta_fields=["model", "step", "settings", "chunk", "is_span", "is_granular"],
 )
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,8 @@ class Task:
       rng: `Key[B]`, a PRNG key for each row, for a method that draws; None: it draws nothing.
       path: for a method that adds up points of a path (see `Method.path`), the points that are added up and
         their weights, both `Float32[P]`. None: all points of the settings.
+      counts: how many predictions and positions are used, where the arrays are padded; the rest is not
+        computed. The method has no reverse-mode derivatives then. None: everything is computed.
       chunk: how many predictions, or changed copies of the rows, are computed at once. More of them take more
         memory; the results differ by rounding only.
       is_span: whether the predictions of a row are explained as one: the sum of the step function over them.
@@ -70,6 +72,7 @@ class Task:
     baseline: Sides | None = None
     rng: Key[Array, " B"] | None = None
     path: tuple[Float[Array, " P"], Float[Array, " P"]] | None = None
+    counts: Counts | None = None
     chunk: int = 8
     is_span: bool = False
     is_granular: bool = False

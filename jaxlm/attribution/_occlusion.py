@@ -15,7 +15,8 @@ from jaxlm.attribution._chunks import map_chunks
 from jaxlm.attribution._explained import Explained
 from jaxlm.attribution._gradients import start_of
 from jaxlm.attribution._method import Method, Task
-from jaxlm.attribution._predictions import InputScores
+from jaxlm.attribution._predictions import InputScores, Sides
+from jaxlm.attribution._reading import Reading
 from jaxlm.attribution._saliency import with_settings
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
@@ -90,8 +91,7 @@ def occlusion(task: Task) -> InputScores:
 
     source = None
     if vectors.source is not None and task.inputs.encoder is not None:
-        length = vectors.source.shape[1]
-        source = _losses(task, explained, reading.hidden(vectors), with_source, length)
+        source = _losses(task, explained, reading.hidden(vectors), with_source, "source")
         source = _seen(source, task.inputs.encoder, None)
     # The copies that differ in the decoder's tokens share what the encoder returns.
     reading, vectors = reading.with_memory(vectors)
@@ -101,7 +101,7 @@ def occlusion(task: Task) -> InputScores:
         return reading.hidden(vectors._replace(target=changed)), positions
 
     hidden = reading.hidden(vectors)
-    target = _losses(task, explained, hidden, with_target, vectors.target.shape[1])
+    target = _losses(task, explained, hidden, with_target, "target")
     target = _seen(target, task.inputs, _causal_positions(task))
     return InputScores(target, source, _values(task, explained, hidden))
 
@@ -156,7 +156,7 @@ def leave_one_out(task: Task) -> InputScores:
         return run(_without(inputs, index), jnp.where(is_after, positions - 1, positions))
 
     hidden = reading.hidden(reading.vectors())
-    target = _losses(task, explained, hidden, without_target, inputs.length)
+    target = _losses(task, explained, hidden, without_target, "target")
     at_own = jnp.arange(inputs.length, dtype=positions.dtype)[None, :, None] == positions[:, None, :]
     is_undefined = at_own & (positions == 0)[:, None] if is_causal(task.model) else at_own
     if task.is_span:
@@ -168,7 +168,7 @@ def leave_one_out(task: Task) -> InputScores:
         def without_source(index: Array) -> tuple[Array, Array]:
             return run(inputs._replace(encoder=_without(encoder, index)), positions)
 
-        source = _seen(_losses(task, explained, hidden, without_source, encoder.length), encoder, None)
+        source = _seen(_losses(task, explained, hidden, without_source, "source"), encoder, None)
     target = _seen(target, inputs, _causal_positions(task))
     return InputScores(jnp.where(is_undefined, jnp.nan, target), source, _values(task, explained, hidden))
 
@@ -183,17 +183,21 @@ def is_causal(model: models.Model) -> bool:
 
 
 def _losses(
-    task: Task, explained: Explained, hidden: Float[Array, "R B L D"], changed: Changed, length: int
+    task: Task, explained: Explained, hidden: Float[Array, "R B L D"], changed: Changed, side: str
 ) -> Float[Array, "B L M"]:
-    """The step function less that of each changed copy, one copy for each of some positions."""
+    """The step function less that of each changed copy, one copy for each position of a side."""
     values = explained.values(hidden[None])
+    rows = task.inputs.encoder if side == "source" else task.inputs
+    if rows is None:
+        raise AssertionError("the source is an encoder's: got none")
+    count = None if task.counts is None else getattr(task.counts, side)
 
     def of_group(indices: Array) -> Array:
         copies, where = jax.vmap(changed)(indices)
         losses = values - explained.values(copies, where)
         return losses.sum(-1, keepdims=True) if task.is_span else losses
 
-    return jnp.moveaxis(map_chunks(of_group, length, task.chunk), 0, 1)
+    return jnp.moveaxis(map_chunks(of_group, rows.length, task.chunk, count), 0, 1)
 
 
 def _values(task: Task, explained: Explained, hidden: Float[Array, "R B L D"]) -> Float[Array, "B M"]:

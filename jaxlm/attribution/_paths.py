@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxlm.attribution._explained import Explained
 from jaxlm.attribution._gradients import Reduce, gradient_scores
+from jaxlm.attribution._method import Task
 from jaxlm.attribution._predictions import Sides
 from jaxlm.attribution._reading import Reading
 from jaxlm.errors import UsageError
@@ -72,15 +73,13 @@ def check_quadrature(rule: str, steps: int) -> None:
 
 
 def summed_over_points(
+    task: Task,
     reading: Reading,
     explained: Explained,
     point: Callable[[Array], Sides],
     indices: Array,
     weights: Float[Array, " P"],
     reduce: Reduce,
-    *,
-    chunk: int,
-    is_span: bool,
 ) -> Sides:
     """Returns `sum_k weights[k] reduce(gradients at point(indices[k]))` for all predictions.
 
@@ -88,26 +87,24 @@ def summed_over_points(
     far as all their predictions together are no more than a chunk.
 
     Args:
+      task: says how many predictions are computed at once, and whether those of a row count as one.
       reading: from vectors to hidden vectors.
       explained: from hidden vectors to the step function.
       point: from an entry of `indices` to the vectors at a point.
       indices: P entries that tell the points apart.
       weights: `Float32[P]`.
       reduce: a linear function of the gradients of one prediction.
-      chunk: for how many predictions backward passes run at once.
-      is_span: whether the predictions of a row count as one.
 
     Returns:
       `Sides` of `Float32[B L M ...]`.
     """
-    asked = 1 if is_span else explained.predictions.positions.shape[1]
+    asked = 1 if task.is_span else explained.predictions.positions.shape[1]
     num = weights.shape[0]
     # A divisor, so that no group of points is padded.
-    size = next(size for size in range(max(min(chunk // asked, num), 1), 0, -1) if num % size == 0)
+    size = next(size for size in range(max(min(task.chunk // asked, num), 1), 0, -1) if num % size == 0)
 
     def of_point(index: Array, weight: Array) -> Sides:
-        how = {"chunk": chunk, "is_span": is_span}
-        scores, _ = gradient_scores(reading, explained, point(index), reduce, **how)
+        scores, _ = gradient_scores(task, reading, explained, point(index), reduce)
         return jax.tree.map(lambda array: weight * array, scores)
 
     def of_group(sums: Sides, group: tuple[Array, Array]) -> tuple[Sides, None]:

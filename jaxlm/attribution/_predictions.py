@@ -61,6 +61,26 @@ class Predictions(NamedTuple):
     dropout_rng: Key[Array, "E B"] | None = None
 
 
+class Counts(NamedTuple):
+    """How much of padded arrays is used by any row, known at run time only; the rest is not computed.
+
+    Attributes:
+      predictions: `Int[]`, of the M predictions.
+      target: `Int[]`, of the L positions.
+      source: `Int[]`, of the S positions that an encoder reads; None for other models.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.attribution import Counts
+      >>> Counts(jnp.int32(3), jnp.int32(20)).source is None
+      True
+    """
+
+    predictions: Int[Array, ""]
+    target: Int[Array, ""]
+    source: Int[Array, ""] | None = None
+
+
 class InputScores(NamedTuple):
     """How much each input token moved each explained prediction, as arrays.
 

@@ -65,9 +65,7 @@ class Reading(NamedTuple):
         plain = self._run(vectors, None)[None]
         if self.dropout_rng is None:
             return plain
-        return jnp.concatenate(
-            [plain, jax.lax.map(lambda keys: self._noisy(vectors, keys), self.dropout_rng)]
-        )
+        return jnp.concatenate([plain, jax.lax.map(lambda keys: self._noisy(vectors, keys), self.dropout_rng)])
 
     def with_memory(self, vectors: Sides) -> tuple["Reading", Sides]:
         """Returns the same reading with the encoder's text encoded once, and the vectors of the rest.
@@ -84,7 +82,9 @@ class Reading(NamedTuple):
         )
         if not isinstance(encoded, models.Output):
             raise TypeError(f"an encoder returns an Output: got {type(encoded).__name__}")
-        inputs = self.inputs._replace(encoder=None, memory=encoded.hidden, memory_segments=source.segments)
+        inputs = self.inputs._replace(
+            encoder=None, memory=encoded.hidden, memory_segments=source.segments
+        )
         return self._replace(inputs=inputs), Sides(vectors.target)
 
     def _embedded(self, baseline: Sides) -> Sides:
@@ -166,5 +166,7 @@ def _with_embeddings(model: models.Model, inputs: models.Inputs, vectors: Sides)
         tokens = inputs.required_tokens()
         positions = ops.instruction_positions(tokens, inputs.segments, position.next_id)
     if inputs.encoder is not None:
-        inputs = inputs._replace(encoder=inputs.encoder._replace(tokens=None, embeddings=vectors.source))
+        inputs = inputs._replace(
+            encoder=inputs.encoder._replace(tokens=None, embeddings=vectors.source)
+        )
     return inputs._replace(tokens=None, embeddings=vectors.target, positions=positions)

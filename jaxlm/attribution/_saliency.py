@@ -155,8 +155,7 @@ def saliency(task: Task) -> InputScores:
         kept = jnp.abs if task.is_granular else lambda gradient: normed(gradient, norm)
         return jax.tree.map(kept, gradients)
 
-    how = {"chunk": task.chunk, "is_span": task.is_span}
-    scores, values = gradient_scores(reading, explained, reading.vectors(), reduce, **how)
+    scores, values = gradient_scores(task, reading, explained, reading.vectors(), reduce)
     return InputScores(scores.target, scores.source, values)
 
 
@@ -198,8 +197,7 @@ def input_x_gradient(task: Task) -> InputScores:
             return jax.tree.map(jnp.multiply, gradients, vectors)
         return weighted_sum(gradients, vectors)
 
-    how = {"chunk": task.chunk, "is_span": task.is_span}
-    scores, values = gradient_scores(reading, explained, vectors, reduce, **how)
+    scores, values = gradient_scores(task, reading, explained, vectors, reduce)
     return InputScores(scores.target, scores.source, values)
 
 

@@ -119,14 +119,13 @@ def smooth_grad(task: Task) -> InputScores:
         return jax.tree.map(lambda array: array.sum(-1), gradients) if is_linear else gradients
 
     scores = summed_over_points(
+        task,
         reading,
         explained,
         point,
         jnp.arange(settings.samples, dtype=jnp.uint32),
         jnp.full(settings.samples, 1 / settings.samples, jnp.float32),
         reduce,
-        chunk=task.chunk,
-        is_span=task.is_span,
     )
     if not is_linear:
         # The norm of a mean is not the mean of norms.
