@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import models, ops, pretrained, steps, tokenizers
+from jaxlm import models, ops, pretrained, tokenizers
 from jaxlm.attribution._hotflip import flip_tokens
 from jaxlm.attribution._input_reduction import BEAM, reduce_inputs
 from jaxlm.errors import UsageError
@@ -217,11 +217,12 @@ def _read(loaded: pretrained.Loaded, texts: Any) -> _ReadTexts:
 
 
 def _encoded(reader: TextReader, text: Any) -> EncodedText:
-    """A text with the prediction that an attack is on: the next token, the masks, or the first one written."""
+    """A text with the prediction that is attacked: the next token, the masks, or the first one written."""
     if reader.kind == "masked":
         return reader.encode(text)
     any_id = np.zeros(1, np.int32)
-    return reader.encode(text, any_id) if reader.kind == "seq2seq" else reader.encode_continuation(text, any_id)
+    encode = reader.encode if reader.kind == "seq2seq" else reader.encode_continuation
+    return encode(text, any_id)
 
 
 def _padded(rows: Sequence[np.ndarray], longest: int) -> models.Inputs:

@@ -182,9 +182,9 @@ def _curve(
     seen = ~jnp.isnan(scores)
     numbers = _counts(counts, scores.shape[0] if counts is None else None, scores)
     chosen = _ranks(scores)[None] < numbers[:, None, None]
-    kept = jnp.where(seen, ~chosen if are_removed else chosen, True)
+    kept = jnp.where(seen[None], ~chosen if are_removed else chosen, True)
     values = _values(value_fn, kept)
-    return FaithfulnessCurve(numbers, values, (kept & seen).sum(1, dtype=jnp.int32))
+    return FaithfulnessCurve(numbers, values, (kept & seen[None]).sum(1, dtype=jnp.int32))
 
 
 def _whole(value_fn: ValueFn, scores: Float[AnyArray, "T N"]) -> Float[Array, " N"]:

@@ -1,7 +1,7 @@
 """The step function of a text of which some tokens are removed, for curves of faithfulness.
 
-Letters: `C` copies of the text, `L` positions of its row, `S` positions of the encoder's row, `T = L + S` tokens
-of both, `M` predictions.
+Letters: `C` copies of the text, `L` positions of its row, `S` positions of the encoder's row, `T = L + S`
+tokens of both, `M` predictions.
 """
 
 import jax
@@ -20,9 +20,9 @@ from jaxlm.typing import Array, Bool, Float, Int
 def removal_values(task: Task) -> ValueFn:
     """Returns a function of which tokens are kept, which `deletion_curve` and its relatives ask.
 
-    A removed token's vector is replaced by the baseline's, at its position; the text does not get shorter. The
-    tokens are those of the row and, of an encoder-decoder, then those of the encoder's row, so that scores of
-    both sides are concatenated: `jnp.concatenate([scores.target, scores.source], axis=1)[0]`.
+    A removed token's vector is replaced by the baseline's, at its position; the text does not get shorter.
+    The tokens are those of the row and, of an encoder-decoder, then those of the encoder's row, so that
+    scores of both sides are concatenated: `jnp.concatenate([scores.target, scores.source], axis=1)[0]`.
 
     Args:
       task: of one text: its rows, predictions, step function and baseline, and `chunk`, the number of copies
@@ -53,9 +53,7 @@ def removal_values(task: Task) -> ValueFn:
 
 @jax.jit
 @ops.derivatives("any")
-def _values(
-    task: Task, kept: Bool[Array, "C T"], prediction: Int[Array, " C"]
-) -> Float[Array, " C"]:
+def _values(task: Task, kept: Bool[Array, "C T"], prediction: Int[Array, " C"]) -> Float[Array, " C"]:
     reading, explained = start_of(task)
     vectors, baseline = reading.vectors(), reading.baseline(task.baseline)
 
@@ -66,7 +64,9 @@ def _values(
         copies = Sides(*(None if one is None else _mixed(part, one, base) for part, one, base in sides))
         rows = reading._replace(
             inputs=jax.tree.map(lambda array: jnp.repeat(array, number, axis=0), reading.inputs),
-            dropout_rng=None if reading.dropout_rng is None else jnp.repeat(reading.dropout_rng, number, axis=1),
+            dropout_rng=None
+            if reading.dropout_rng is None
+            else jnp.repeat(reading.dropout_rng, number, axis=1),
         )
         # Of each copy one prediction is asked, as if the copies were rows of a batch.
         asked = explained.predictions

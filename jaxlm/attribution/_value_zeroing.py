@@ -53,7 +53,7 @@ def value_zeroing(
     positions: Int[Array, "B M"],
     *,
     layers: int | Sequence[int] | None = None,
-    distance: Distance = "cosine",
+    distance: str = "cosine",
     chunk: int = CHUNK,
 ) -> InputScores:
     """Returns the scores of value zeroing, averaged over layers.
@@ -98,7 +98,7 @@ def layer_value_zeroing(
     positions: Int[Array, "B M"],
     *,
     layers: int | Sequence[int] | None = None,
-    distance: Distance = "cosine",
+    distance: str = "cosine",
     chunk: int = CHUNK,
 ) -> LayerZeroing:
     """Returns, for each layer, how much zeroing each token's value changes the layer's output at a position.

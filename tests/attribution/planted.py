@@ -9,7 +9,7 @@ their divisor is constant. Attention is sharp: a key that matches gets all of it
 - gate: predicts the second token if the first is the open gate. The truth is both: one alone gives nothing.
 - backup: predicts what the first token or the second says. The truth is both, of which one is enough.
 - fill: a masked model that puts the right neighbour's token at the mask. The truth is that token.
-- translator: an encoder-decoder whose n-th prediction is the n-th token of the source. The truth is that token.
+- translator: an encoder-decoder whose n-th prediction is the n-th token of the source, which is the truth.
 """
 
 import functools
@@ -119,7 +119,9 @@ def fill():
 
 def translator():
     sources, written = ([3, 7, 2, 5, 1], [4, 1, 6]), ([0, 3, 7, 2], [0, 4, 1])
-    asked = [[(i, source[i], []) for i in range(len(text))] for source, text in zip(sources, written, strict=True)]
+    asked = [
+        [(i, source[i], []) for i in range(len(text))] for source, text in zip(sources, written, strict=True)
+    ]
     config = models.TransformerConfig(**SIZE, decoder=models.DecoderConfig(start_id=0))
     model, params = _zeros(config, "seq2seq_lm")
     for side in ("encoder", "decoder"):

@@ -1,6 +1,6 @@
 """Measures which method finds which planted mechanism, and writes the table into the README of the room.
 
-    python -m tests.attribution.planted_table
+python -m tests.attribution.planted_table
 """
 
 from pathlib import Path

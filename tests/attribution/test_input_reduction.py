@@ -10,9 +10,15 @@ import pytest
 
 from jaxlm import attribution, decoding
 from jaxlm.errors import UsageError
-from tests.attribution.random_models import TEXTS, opened, rows
+from tests.attribution.random_models import TEXTS, rows
+from tests.attribution.random_models import opened as opened_with
 
 reduce = jax.jit(attribution.reduce_inputs, static_argnames=("model", "beam"))
+
+
+def opened(kind):
+    """A model whose predictions depend on few tokens: on its own token most of all."""
+    return opened_with(kind, init_std=0.15)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Every method on models whose mechanism is known: the README's table, contrasts, padding and completeness."""
+"""Every method on models whose mechanism is known: the README's table, contrasts, padding, completeness."""
 
 import functools
 
@@ -28,9 +28,7 @@ def logits_of(name):
 @pytest.mark.parametrize("name", PLANTED)
 def test_the_models_do_what_was_planted(name):
     planted = PLANTED[name]()
-    for row, (positions, targets) in enumerate(
-        zip(*map(np.asarray, planted.predictions[:2]), strict=True)
-    ):
+    for row, (positions, targets) in enumerate(zip(*map(np.asarray, planted.predictions[:2]), strict=True)):
         for position, target in zip(positions, targets, strict=True):
             if position >= 0:
                 probs = jax.nn.softmax(logits_of(name)[row, position])
