@@ -94,7 +94,7 @@ def reduce_texts(
       >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
       >>> reduced = reduce_texts(loaded, "To be")[0]
       >>> reduced.tokens, bool(reduced.kept.sum() >= 1)
-      (('T', 'o', 'Ġ', 'b', 'e'), True)
+      (('T', 'o', ' ', 'b', 'e'), True)
     """
     read = _read(loaded, texts)
     kept = {id for token in keep if (id := _id_of(loaded, token)) is not None}

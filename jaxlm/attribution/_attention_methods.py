@@ -93,8 +93,8 @@ def _over_span(task: Task, scores: InputScores) -> InputScores:
     """The scores; of a span explained as one prediction, their sum over its predictions."""
     if not task.is_span:
         return scores
-    summed = (None if side is None else side.sum(2, keepdims=True) for side in (scores.target, scores.source))
-    return InputScores(*summed)
+    source = None if scores.source is None else scores.source.sum(2, keepdims=True)
+    return InputScores(scores.target.sum(2, keepdims=True), source)
 
 
 def _never(settings: object) -> bool:

@@ -6,7 +6,6 @@ Letters: `T` tokens of a text, `N` predictions, `K` numbers of tokens, `C` copie
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -58,7 +57,7 @@ def deletion_curve(
       scores: `Float[T N]`, one for each token and prediction, higher for what raised the value; NaN where a
         prediction cannot see the token, which is then never removed. Of equal scores the earlier token is
         removed first.
-      counts: the numbers of removed tokens, ascending; None: all from 0 to the most that a prediction sees.
+      counts: the numbers of removed tokens, ascending; None: all from 0 to T.
 
     Raises:
       UsageError: if the counts do not ascend from at least 0, or there is no score.
@@ -91,8 +90,7 @@ def insertion_curve(
     Args:
       value_fn: as in `deletion_curve`.
       scores: `Float[T N]`; NaN where a prediction cannot see the token.
-      counts: the numbers of tokens that are put in, ascending; None: all from 0 to the most that a prediction
-        sees.
+      counts: the numbers of tokens that are put in, ascending; None: all from 0 to T.
 
     Raises:
       UsageError: as `deletion_curve`.
@@ -180,7 +178,7 @@ def _curve(
 ) -> FaithfulnessCurve:
     scores = jnp.asarray(scores)
     seen = ~jnp.isnan(scores)
-    numbers = _counts(counts, scores.shape[0] if counts is None else None, scores)
+    numbers = _counts(counts, seen)
     chosen = _ranks(scores)[None] < numbers[:, None, None]
     kept = jnp.where(seen[None], ~chosen if are_removed else chosen, True)
     values = _values(value_fn, kept)
@@ -205,14 +203,11 @@ def _ranks(scores: Float[Array, "T N"]) -> Int[Array, "T N"]:
     return jnp.argsort(order, axis=0)
 
 
-def _counts(counts: Sequence[int] | None, most: int | None, scores: Float[Array, "T N"]) -> Int[Array, " K"]:
-    if scores.size == 0:
+def _counts(counts: Sequence[int] | None, seen: Bool[Array, "T N"]) -> Int[Array, " K"]:
+    if seen.size == 0:
         raise UsageError("faithfulness is that of scores [T, N]: got none")
     if counts is None:
-        # Inside a compiled function the number of seen tokens is not known, and all tokens are the most.
-        if not isinstance(scores, jax.core.Tracer):
-            most = int((~np.isnan(np.asarray(scores))).sum(0).max())
-        return jnp.arange((most or 0) + 1, dtype=jnp.int32)
+        return jnp.arange(seen.shape[0] + 1, dtype=jnp.int32)
     numbers = np.asarray(counts)
     is_right = numbers.ndim == 1 and numbers.size and np.issubdtype(numbers.dtype, np.integer)
     if not is_right or numbers[0] < 0 or (np.diff(numbers) <= 0).any():

@@ -96,10 +96,10 @@ def activation_patching(
       >>> inputs, donor = models.Inputs(tokens=rows[:1]), models.Inputs(tokens=rows[1:])
       >>> asked = Predictions(positions=jnp.array([[2]]), targets=jnp.array([[5]]))
       >>> step = steps.step_function("logit")
-      >>> patching = jax.jit(activation_patching, static_argnames=("model", "step"))(
-      ...     model, params, inputs, donor, asked, step)
-      >>> patching.values.shape, patching.effects[0, 1].round(3).tolist()  # all the difference is in token 1
-      ((2, 3, 1, 1), [[1.0]])
+      >>> patch = jax.jit(activation_patching, static_argnames=("model", "step", "site"))
+      >>> patching = patch(model, params, inputs, donor, asked, step, site=models.Site.EMBEDDINGS)
+      >>> patching.values.shape, patching.effects[0, :, 0, 0].round(3).tolist()  # all that differs is token 1
+      ((1, 3, 1, 1), [0.0, 1.0, 0.0])
 
     References:
       Vig et al., "Causal Mediation Analysis for Interpreting Neural NLP", 2020,

@@ -88,7 +88,8 @@ def value_zeroing(
     by_layer = layer_value_zeroing(
         model, params, inputs, positions, layers=layers, distance=distance, chunk=chunk
     )
-    return InputScores(*(None if scores is None else scores.mean(0) for scores in by_layer))
+    source = by_layer.source_scores
+    return InputScores(by_layer.scores.mean(0), None if source is None else source.mean(0))
 
 
 def layer_value_zeroing(

@@ -17,8 +17,8 @@ reduce = jax.jit(attribution.reduce_inputs, static_argnames=("model", "beam"))
 
 
 def opened(kind):
-    """A model whose predictions depend on few tokens: on its own token most of all."""
-    return opened_with(kind, init_std=0.15)
+    """A model whose predictions depend on few tokens, and on no positions."""
+    return opened_with(kind, init_std=0.15, position="none")
 
 
 @functools.cache
