@@ -4,20 +4,24 @@ Letters: `B` rows, `L` positions of a row, `M` predictions of a row, `V` vocabul
 """
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import models, ops, pretrained, tokenizers
+from jaxlm import models, pretrained
+from jaxlm.attribution._attack_rows import (
+    changeable_tokens,
+    plain_ids,
+    read_texts,
+    special_ids,
+    target_ids,
+    token_id,
+)
 from jaxlm.attribution._hotflip import flip_tokens
 from jaxlm.attribution._input_reduction import BEAM, reduce_inputs
-from jaxlm.errors import UsageError
-from jaxlm.steps import EncodedText, TextReader
-
-SHORTEST_ROW = 16
 
 
 class ReducedText(NamedTuple):
@@ -27,7 +31,8 @@ class ReducedText(NamedTuple):
       token_ids: `Int32[L]`. The ids that the model read.
       tokens: the same as readable strings.
       kept: `Bool[L]`. Which of them are left.
-      predictions: what the model predicts with all tokens, and with those that are left, as readable strings.
+      prediction_ids: `Int32[M]`. What the model predicts with all tokens, and with those that are left.
+      predictions: the same as readable strings.
       probabilities: `Float32[M]`. The probabilities of the predictions with all tokens.
       reduced_probabilities: `Float32[M]`. The same with the tokens that are left.
     """
@@ -35,6 +40,7 @@ class ReducedText(NamedTuple):
     token_ids: np.ndarray
     tokens: tuple[str, ...]
     kept: np.ndarray
+    prediction_ids: np.ndarray
     predictions: tuple[str, ...]
     probabilities: np.ndarray
     reduced_probabilities: np.ndarray
@@ -49,8 +55,10 @@ class FlippedText(NamedTuple):
       flipped_ids: `Int32[L]`. The ids of the changed text.
       flipped_tokens: the same as readable strings.
       order: `Int32[L]`. In which round each token was replaced, from 0; -1 for tokens that were not.
-      predictions: what the model predicts for the text, as readable strings.
-      flipped_predictions: what it predicts for the changed text.
+      prediction_ids: `Int32[M]`. What the model predicts for the text.
+      predictions: the same as readable strings.
+      flipped_prediction_ids: `Int32[M]`. What it predicts for the changed text.
+      flipped_predictions: the same as readable strings.
       succeeded: whether the prediction changed; with a target, whether it is the target now.
     """
 
@@ -59,7 +67,9 @@ class FlippedText(NamedTuple):
     flipped_ids: np.ndarray
     flipped_tokens: tuple[str, ...]
     order: np.ndarray
+    prediction_ids: np.ndarray
     predictions: tuple[str, ...]
+    flipped_prediction_ids: np.ndarray
     flipped_predictions: tuple[str, ...]
     succeeded: bool
 
@@ -96,9 +106,9 @@ def reduce_texts(
       >>> reduced.tokens, bool(reduced.kept.sum() >= 1)
       (('T', 'o', ' ', 'b', 'e'), True)
     """
-    read = _read(loaded, texts)
-    kept = {id for token in keep if (id := _id_of(loaded, token)) is not None}
-    may = _changeable(read, _special_ids(loaded) | kept)
+    read = read_texts(loaded, texts)
+    kept = {id for token in keep if (id := token_id(loaded, token)) is not None}
+    may = changeable_tokens(read, special_ids(loaded) | kept)
     program = _reduction(loaded.model, beam)
     found = jax.device_get(program(loaded.params, read.inputs, read.positions, may))
     return [
@@ -106,7 +116,7 @@ def reduce_texts(
             ids,
             tuple(read.reader.strings(ids)),
             found.kept[row, : len(ids)],
-            read.target_strings(found.predictions[row, :number]),
+            *read.named(found.predictions[row, :number]),
             found.probabilities[row, :number],
             found.reduced_probabilities[row, :number],
         )
@@ -149,12 +159,12 @@ def flip_texts(
       >>> flipped.succeeded == (flipped.predictions != flipped.flipped_predictions)
       True
     """
-    read = _read(loaded, texts)
-    plain = _plain_ids(loaded)
-    kept = {id for token in keep if (id := _id_of(loaded, token)) is not None}
-    unchanged = (set(np.flatnonzero(~plain).tolist()) | kept | _special_ids(loaded)) if plain.any() else kept
-    may = _changeable(read, unchanged)
-    aims = None if targets is None else _target_ids(loaded, read, targets)
+    read = read_texts(loaded, texts)
+    plain = plain_ids(loaded)
+    kept = {id for token in keep if (id := token_id(loaded, token)) is not None}
+    unchanged = (set(np.flatnonzero(~plain).tolist()) | kept | special_ids(loaded)) if plain.any() else kept
+    may = changeable_tokens(read, unchanged)
+    aims = None if targets is None else target_ids(loaded, read, targets)
     candidates = jnp.asarray(plain if plain.any() else ~plain)
     program = _flipping(loaded.model)
     found = jax.device_get(program(loaded.params, read.inputs, read.positions, may, candidates, aims))
@@ -165,25 +175,12 @@ def flip_texts(
             found.tokens[row, : len(ids)],
             tuple(read.reader.strings(found.tokens[row, : len(ids)])),
             found.order[row, : len(ids)],
-            read.target_strings(found.predictions[row, :number]),
-            read.target_strings(found.flipped_predictions[row, :number]),
+            *read.named(found.predictions[row, :number]),
+            *read.named(found.flipped_predictions[row, :number]),
             bool(found.succeeded[row]),
         )
         for row, (ids, number) in enumerate(zip(read.ids, read.numbers, strict=True))
     ]
-
-
-class _ReadTexts(NamedTuple):
-    """Texts as rows for one compiled call, with the ids of the row that is changed."""
-
-    reader: TextReader
-    ids: list[np.ndarray]
-    numbers: list[int]
-    inputs: models.Inputs
-    positions: Any
-
-    def target_strings(self, ids: np.ndarray) -> tuple[str, ...]:
-        return tuple(self.reader.strings(ids))
 
 
 @functools.lru_cache(maxsize=8)
@@ -194,92 +191,3 @@ def _reduction(model: models.Model, beam: int) -> Any:
 @functools.lru_cache(maxsize=8)
 def _flipping(model: models.Model) -> Any:
     return jax.jit(functools.partial(flip_tokens, model))
-
-
-def _read(loaded: pretrained.Loaded, texts: Any) -> _ReadTexts:
-    reader = TextReader(loaded)
-    rows = list(tokenizers.as_texts(texts))
-    if not rows:
-        raise UsageError("an attack needs a text: got none")
-    encoded = [_encoded(reader, text) for text in rows]
-    longest = models.longest_text(loaded.config)
-    own = [text.tokens for text in encoded]
-    inputs = _padded(own, longest)
-    ids = own
-    if reader.kind == "seq2seq":
-        ids = [text.source for text in encoded if text.source is not None]
-        inputs = inputs._replace(encoder=_padded(ids, longest))
-    most = max(len(text.positions) for text in encoded)
-    positions = np.full((len(rows), most), -1, np.int32)
-    for row, text in enumerate(encoded):
-        positions[row, : len(text.positions)] = text.positions
-    return _ReadTexts(reader, ids, [len(text.positions) for text in encoded], inputs, jnp.asarray(positions))
-
-
-def _encoded(reader: TextReader, text: Any) -> EncodedText:
-    """A text with the prediction that is attacked: the next token, the masks, or the first one written."""
-    if reader.kind == "masked":
-        return reader.encode(text)
-    any_id = np.zeros(1, np.int32)
-    encode = reader.encode if reader.kind == "seq2seq" else reader.encode_continuation
-    return encode(text, any_id)
-
-
-def _padded(rows: Sequence[np.ndarray], longest: int) -> models.Inputs:
-    length = min(ops.bucket(max(map(len, rows)), SHORTEST_ROW), longest)
-    tokens, segments = np.zeros((len(rows), length), np.int32), np.zeros((len(rows), length), np.int32)
-    for row, ids in enumerate(rows):
-        tokens[row, : len(ids)], segments[row, : len(ids)] = ids, 1
-    return models.Inputs(tokens=jnp.asarray(tokens), segments=jnp.asarray(segments))
-
-
-def _changeable(read: _ReadTexts, unchanged: Collection[int]) -> jax.Array:
-    """`Bool[B L]`, True where a token may be removed or replaced."""
-    row = read.inputs if read.inputs.encoder is None else read.inputs.encoder
-    tokens = np.asarray(row.required_tokens())
-    may = (np.asarray(row.segments) > 0) & ~np.isin(tokens, sorted(unchanged))
-    if read.reader.kind == "masked":
-        for number, positions in enumerate(np.asarray(read.positions)):
-            may[number, positions[positions >= 0]] = False
-    return jnp.asarray(may)
-
-
-def _special_ids(loaded: pretrained.Loaded) -> set[int]:
-    return set() if loaded.tokenizer is None else set(loaded.tokenizer.special_ids)
-
-
-def _plain_ids(loaded: pretrained.Loaded) -> np.ndarray:
-    """`Bool[V]`, True for tokens of letters and digits, after a mark of a word's beginning or inside."""
-    plain = np.zeros(loaded.config.required_vocab_size(), bool)
-    tokenizer = loaded.tokenizer
-    if tokenizer is None:
-        return plain
-    special = set(tokenizer.special_ids)
-    for id in range(min(len(plain), tokenizer.vocab_size)):
-        token = "" if id in special else tokenizer.token(id)
-        plain[id] = token.removeprefix("##").lstrip("Ġ▁ ").isalnum()
-    return plain
-
-
-def _id_of(loaded: pretrained.Loaded, token: str) -> int | None:
-    return None if loaded.tokenizer is None else loaded.tokenizer.id(token)
-
-
-def _target_ids(loaded: pretrained.Loaded, read: _ReadTexts, targets: Any) -> jax.Array:
-    several = [targets] if isinstance(targets, (str, int, np.integer)) else list(targets)
-    if len(several) != len(read.ids):
-        raise UsageError(f"every text has a target: got {len(several)} for {len(read.ids)} texts")
-    aims = np.zeros(read.positions.shape, np.int32)
-    for row, target in enumerate(several):
-        own = [target] if isinstance(target, (str, int, np.integer)) else list(target)
-        if len(own) != read.numbers[row]:
-            raise UsageError(f"a text has a target for each prediction, {read.numbers[row]}: got {len(own)}")
-        aims[row, : len(own)] = [_one_target(loaded, one) for one in own]
-    return jnp.asarray(aims)
-
-
-def _one_target(loaded: pretrained.Loaded, target: Any) -> int:
-    id = _id_of(loaded, target) if isinstance(target, str) else int(target)
-    if id is None or not 0 <= id < loaded.config.required_vocab_size():
-        raise UsageError(f"a target is one token of the vocabulary: got {target!r}")
-    return id

@@ -107,21 +107,21 @@ def flip_tokens(
         is_aim = (found.predicted == aims) | (positions < 0)
         return ~is_aim.all(1) if targets is None else is_aim.all(1)
 
-    def is_open(state: _State) -> Bool[Array, " B"]:
+    def is_open(state: _Round) -> Bool[Array, " B"]:
         return ~reached(state.found) & (may & (state.order < 0)).any(1)
 
-    def advance(state: _State) -> _State:
+    def advance(state: _Round) -> _Round:
         tokens, order = _flipped(state, may, candidates, table, sign, is_open(state))
-        return _State(tokens, order, gradients(tokens, aims), state.round + 1)
+        return _Round(tokens, order, gradients(tokens, aims), state.round + 1)
 
-    start = _State(
+    start = _Round(
         row.required_tokens().astype(jnp.int32), jnp.full(may.shape, -1, jnp.int32), before, jnp.int32(0)
     )
     end = jax.lax.while_loop(lambda state: is_open(state).any(), advance, start)
     return Flips(end.tokens, end.order, before.predicted, end.found.predicted, reached(end.found))
 
 
-class _State(NamedTuple):
+class _Round(NamedTuple):
     """The rows after some rounds, with the gradients of their loss."""
 
     tokens: Int[Array, "B L"]
@@ -142,7 +142,7 @@ def token_table(model: nn.Module, params: Mapping[str, Any]) -> Float[Array, "V 
 
 
 def _flipped(
-    state: _State,
+    state: _Round,
     may: Bool[Array, "B L"],
     candidates: Bool[Array, " V"],
     table: Float[Array, "V D"],

@@ -101,7 +101,7 @@ def reduce_inputs(
     return rounds.run()
 
 
-class _State(NamedTuple):
+class _Beam(NamedTuple):
     """The beam of a round: the tokens that each text keeps, which texts there are, the best text so far."""
 
     kept: Bool[Array, "B K L"]
@@ -124,7 +124,7 @@ class _Rounds(NamedTuple):
         whole = target_gradients(self.model, self.params, self.inputs, self.positions)
         is_real = segments_of(changed_row(self.inputs)) > 0
         is_first = jnp.arange(self.beam) == 0
-        start = _State(
+        start = _Beam(
             jnp.broadcast_to(is_real[:, None], (is_real.shape[0], self.beam, is_real.shape[1])),
             is_first[None] & is_real.any(1)[:, None],
             is_real,
@@ -135,7 +135,7 @@ class _Rounds(NamedTuple):
         )
         return Reductions(end.best, whole.predicted, whole.probabilities, end.probabilities)
 
-    def _advance(self, state: _State, predicted: Int[Array, "B M"]) -> _State:
+    def _advance(self, state: _Beam, predicted: Int[Array, "B M"]) -> _Beam:
         """Drops texts whose predictions changed, and removes a token of each other text in up to K ways."""
         num_rows, num_texts, length = state.kept.shape
         found = self._gradients(state.kept.reshape(-1, length), predicted)
@@ -151,7 +151,7 @@ class _Rounds(NamedTuple):
         may = (may & is_text[:, :, None]).reshape(num_rows, -1)
         chosen = jnp.argsort(~may, axis=1, stable=True)[:, :num_texts]
         kept = jnp.take_along_axis(kept.reshape(num_rows, -1, length), chosen[..., None], axis=1)
-        return _State(kept, jnp.take_along_axis(may, chosen, axis=1), best, probabilities)
+        return _Beam(kept, jnp.take_along_axis(may, chosen, axis=1), best, probabilities)
 
     def _gradients(self, kept: Bool[Array, "texts L"], predicted: Int[Array, "B M"]) -> Any:
         """The loss gradients of reduced texts, at the tokens' places in the whole row."""

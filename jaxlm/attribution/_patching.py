@@ -98,8 +98,8 @@ def activation_patching(
       >>> step = steps.step_function("logit")
       >>> patch = jax.jit(activation_patching, static_argnames=("model", "step", "site"))
       >>> patching = patch(model, params, inputs, donor, asked, step, site=models.Site.EMBEDDINGS)
-      >>> patching.values.shape, patching.effects[0, :, 0, 0].round(3).tolist()  # all that differs is token 1
-      ((1, 3, 1, 1), [0.0, 1.0, 0.0])
+      >>> patching.values.shape, patching.effects[0, :, 0, 0].round(3).astype(int).tolist()  # token 1 differs
+      ((1, 3, 1, 1), [0, 1, 0])
 
     References:
       Vig et al., "Causal Mediation Analysis for Interpreting Neural NLP", 2020,

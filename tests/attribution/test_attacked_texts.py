@@ -46,7 +46,7 @@ def test_masks_stay_and_a_target_is_asked_for():
     for one in reduced:
         assert all(one.kept[i] for i, token in enumerate(one.tokens) if token == "[MASK]")
         assert len(one.predictions) == 1
-    aims = [one.predictions[0] for one in attribution.flip_texts(masked, MASKED)]
+    aims = [one.prediction_ids[0] for one in attribution.flip_texts(masked, MASKED)]
     already = attribution.flip_texts(masked, MASKED, targets=aims)
     assert all(one.succeeded and (one.order == -1).all() for one in already)
 
