@@ -29,7 +29,7 @@ def unrolled(model: nn.Module, params: Mapping[str, Any]) -> tuple[nn.Module, Ma
     return model.clone(config=changed), models.unstack_blocks(params)
 
 
-def with_memory(model: nn.Module, params: Mapping[str, Any], inputs: models.Inputs) -> models.Inputs:
+def encoded_inputs(model: nn.Module, params: Mapping[str, Any], inputs: models.Inputs) -> models.Inputs:
     """Returns an encoder-decoder's inputs with the output of its encoder in place of what the encoder reads.
 
     Args:

@@ -15,11 +15,11 @@ from jaxlm import models
 from jaxlm.attribution._predictions import InputScores
 from jaxlm.attribution._site_runs import (
     chosen,
+    encoded_inputs,
     language_config,
     rows_at,
     unrolled,
     visible_inputs,
-    with_memory,
 )
 from jaxlm.errors import UsageError
 from jaxlm.models import Intervention, Site
@@ -29,7 +29,7 @@ Distance = Literal["cosine", "euclidean"]
 # Distances below it are the rounding of equal vectors, and count as 0.
 ROUNDING = 1e-5
 # Tokens whose values are zeroed at once.
-CHUNK = 8
+TOKENS_AT_ONCE = 8
 
 
 class LayerZeroing(NamedTuple):
@@ -54,7 +54,7 @@ def value_zeroing(
     *,
     layers: int | Sequence[int] | None = None,
     distance: str = "cosine",
-    chunk: int = CHUNK,
+    chunk: int = TOKENS_AT_ONCE,
 ) -> InputScores:
     """Returns the scores of value zeroing, averaged over layers.
 
@@ -100,7 +100,7 @@ def layer_value_zeroing(
     *,
     layers: int | Sequence[int] | None = None,
     distance: str = "cosine",
-    chunk: int = CHUNK,
+    chunk: int = TOKENS_AT_ONCE,
 ) -> LayerZeroing:
     """Returns, for each layer, how much zeroing each token's value changes the layer's output at a position.
 
@@ -141,7 +141,7 @@ def layer_value_zeroing(
     depth = config.depth if config.decoder is None else config.decoder.depth or config.depth
     numbers = chosen(layers, depth, "layers")
     sources = None if inputs.encoder is None else _visible_sources(inputs, positions)
-    inputs = with_memory(model, params, inputs)
+    inputs = encoded_inputs(model, params, inputs)
     clean = models.apply_model(model, params, inputs, intermediates=(Site.BLOCK_INPUT, Site.RESIDUAL))
     blocks = _Blocks(model, params, inputs, positions, clean, depth, distance, chunk)
     seen = visible_inputs(config, inputs, positions)
