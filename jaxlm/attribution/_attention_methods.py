@@ -85,6 +85,7 @@ def _value_zeroing(task: Task) -> InputScores:
         layers=settings.layers,
         distance=settings.distance,
         chunk=task.chunk,
+        counts=task.counts,
     )
     return _over_span(task, scores)
 

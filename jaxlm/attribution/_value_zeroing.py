@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import models
-from jaxlm.attribution._predictions import InputScores
+from jaxlm.attribution._chunks import map_chunks
+from jaxlm.attribution._predictions import Counts, InputScores
 from jaxlm.attribution._site_runs import (
     chosen,
     encoded_inputs,
@@ -55,6 +56,7 @@ def value_zeroing(
     layers: int | Sequence[int] | None = None,
     distance: str = "cosine",
     chunk: int = TOKENS_AT_ONCE,
+    counts: Counts | None = None,
 ) -> InputScores:
     """Returns the scores of value zeroing, averaged over layers.
 
@@ -66,6 +68,7 @@ def value_zeroing(
       layers: the number of a layer, or of several; negative ones count from the end. None: all.
       distance: "cosine" or "euclidean", see `layer_value_zeroing`.
       chunk: how many tokens' values are zeroed at once: memory grows with it, the results do not change.
+      counts: how many positions are used by any row; the tokens behind them are not zeroed. None: all are.
 
     Raises:
       UsageError: as `layer_value_zeroing`.
@@ -86,7 +89,14 @@ def value_zeroing(
       Mohebbi et al., "Quantifying Context Mixing in Transformers", 2023, https://arxiv.org/abs/2301.12971.
     """
     by_layer = layer_value_zeroing(
-        model, params, inputs, positions, layers=layers, distance=distance, chunk=chunk
+        model,
+        params,
+        inputs,
+        positions,
+        layers=layers,
+        distance=distance,
+        chunk=chunk,
+        counts=counts,
     )
     source = by_layer.source_scores
     return InputScores(by_layer.scores.mean(0), None if source is None else source.mean(0))
@@ -101,6 +111,7 @@ def layer_value_zeroing(
     layers: int | Sequence[int] | None = None,
     distance: str = "cosine",
     chunk: int = TOKENS_AT_ONCE,
+    counts: Counts | None = None,
 ) -> LayerZeroing:
     """Returns, for each layer, how much zeroing each token's value changes the layer's output at a position.
 
@@ -119,6 +130,7 @@ def layer_value_zeroing(
       layers: the number of a layer, or of several; negative ones count from the end. None: all.
       distance: "cosine" or "euclidean".
       chunk: how many tokens' values are zeroed at once: memory grows with it, the results do not change.
+      counts: how many positions are used by any row; the tokens behind them are not zeroed. None: all are.
 
     Raises:
       UsageError: if there is no such layer or distance, or the model is of another class.
@@ -143,7 +155,7 @@ def layer_value_zeroing(
     sources = None if inputs.encoder is None else _visible_sources(inputs, positions)
     inputs = encoded_inputs(model, params, inputs)
     clean = models.apply_model(model, params, inputs, intermediates=(Site.BLOCK_INPUT, Site.RESIDUAL))
-    blocks = _Blocks(model, params, inputs, positions, clean, depth, distance, chunk)
+    blocks = _Blocks(model, params, inputs, positions, clean, depth, distance, chunk, counts)
     seen = visible_inputs(config, inputs, positions)
     own = jnp.stack([_zeroed(blocks, number, Site.VALUES, seen) for number in numbers])
     if sources is None:
@@ -163,6 +175,7 @@ class _Blocks(NamedTuple):
     depth: int
     distance: str
     chunk: int
+    counts: Counts | None
 
     def output(self, layer: int, interventions: Sequence[Intervention]) -> Float[Array, "B M D"]:
         """The layer's output at the positions, computed from its true input.
@@ -196,7 +209,10 @@ def _zeroed(blocks: _Blocks, layer: int, site: Site, seen: Bool[Array, "B L M"])
         changed = Intervention(site=site, layer=layer, value=jnp.zeros(()), mask=mask)
         return _distance(clean, blocks.output(layer, (changed,)), blocks.distance)
 
-    distances = jax.lax.map(without, jnp.arange(length), batch_size=min(blocks.chunk, length))
+    used = None
+    if blocks.counts is not None:
+        used = blocks.counts.target if site == Site.VALUES else blocks.counts.source
+    distances = map_chunks(jax.vmap(without), length, blocks.chunk, used)
     distances = jnp.moveaxis(distances, 0, 1)
     distances = jnp.where(seen & (distances >= ROUNDING), distances, 0.0)
     total = distances.sum(1, keepdims=True)

@@ -74,7 +74,10 @@ def test_scanned_blocks_and_chosen_layers_give_the_same():
     scanned = opened("causal", scan_layers=True).model
     again = zeroing(scanned, models.stack_blocks(params), batch.inputs, batch.positions).scores
     np.testing.assert_allclose(again, both, atol=1e-6)
-    mean = attribution.value_zeroing(model, params, batch.inputs, batch.positions).target
+    counts = attribution.Counts(jnp.int32(1), jnp.int32(6))
+    mean = jax.jit(attribution.value_zeroing, static_argnums=0)(
+        model, params, batch.inputs, batch.positions, counts=counts
+    ).target
     np.testing.assert_allclose(mean, both.mean(0), atol=1e-6)
 
 
