@@ -28,10 +28,8 @@ class Sum(nn.Module):
     def logits(self, hidden):
         return hidden @ self.kernel
 
-    def __call__(
-        self, inputs, *, cache=None, slots=None, interventions=(), intermediates=(), deterministic=True
-    ):
-        del slots, interventions, intermediates, deterministic
+    def __call__(self, inputs, *, cache=None, **how):
+        del how  # a model of one layer has no sites, slots or dropout
         inputs = inputs if isinstance(inputs, models.Inputs) else models.Inputs(tokens=inputs)
         vectors = self.token_vectors(inputs.tokens) if inputs.embeddings is None else inputs.embeddings
         if inputs.segments is not None:
