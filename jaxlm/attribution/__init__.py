@@ -2,6 +2,7 @@
 
 from jaxlm.attribution._attribute import attribute
 from jaxlm.attribution._baselines import BASELINES, Baseline
+from jaxlm.attribution._deeplift import DeepLift, deeplift
 from jaxlm.attribution._integrated_gradients import (
     ALLENNLP_INTEGRATED_GRADIENTS,
     IntegratedGradients,
@@ -24,6 +25,7 @@ __all__ = [
     "Attribution",
     "Baseline",
     "Counts",
+    "DeepLift",
     "InputScores",
     "InputXGradient",
     "IntegratedGradients",
@@ -36,6 +38,7 @@ __all__ = [
     "SmoothGrad",
     "Task",
     "attribute",
+    "deeplift",
     "input_x_gradient",
     "integrated_gradients",
     "leave_one_out",

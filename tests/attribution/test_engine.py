@@ -1,7 +1,5 @@
 """How `attribute` computes: batches, devices, memory, spans, steps, layers; and what it refuses."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,11 +40,6 @@ def explain(loaded, texts=PROMPT, **how):
 def assert_same(first, second):
     np.testing.assert_allclose(first.scores, second.scores, **CLOSE)
     np.testing.assert_allclose(first.values, second.values, **CLOSE)
-
-
-@functools.cache
-def plain(loaded_of):
-    return explain(loaded_of(), targets=TEXT)[0]
 
 
 def test_a_record_says_what_was_explained(causal):
@@ -255,7 +248,7 @@ def test_bad_input_is_one_line(causal, how, message):
 
 
 def test_bad_input_of_other_models(masked, seq2seq):
-    with pytest.raises(UsageError, match="predicts at .MASK., and there is none in 'To be'"):
+    with pytest.raises(UsageError, match=r"predicts at .MASK., and there is none in 'To be'"):
         explain(masked, "To be")
     with pytest.raises(UsageError, match="an encoder-decoder needs a target for each text"):
         explain(seq2seq, "To be")
