@@ -5,6 +5,7 @@ from jaxlm.attribution._attention import HeadAttention, attention_rollout, atten
 from jaxlm.attribution._attention_methods import AttentionRollout, AttentionWeights, ValueZeroing
 from jaxlm.attribution._attribute import attribute
 from jaxlm.attribution._baselines import BASELINES, Baseline
+from jaxlm.attribution._deeplift import DeepLift, deeplift
 from jaxlm.attribution._faithfulness import (
     FaithfulnessCurve,
     comprehensiveness,
@@ -41,6 +42,7 @@ __all__ = [
     "Attribution",
     "Baseline",
     "Counts",
+    "DeepLift",
     "FaithfulnessCurve",
     "FlippedText",
     "Flips",
@@ -66,6 +68,7 @@ __all__ = [
     "attention_weights",
     "attribute",
     "comprehensiveness",
+    "deeplift",
     "deletion_curve",
     "flip_texts",
     "flip_tokens",

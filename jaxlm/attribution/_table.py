@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from jaxlm.attribution._attention_methods import ATTENTION, ATTENTION_ROLLOUT, VALUE_ZEROING
+from jaxlm.attribution._deeplift import DEEPLIFT
 from jaxlm.attribution._integrated_gradients import INTEGRATED_GRADIENTS
 from jaxlm.attribution._method import Method
 from jaxlm.attribution._occlusion import LEAVE_ONE_OUT, OCCLUSION
@@ -14,6 +15,7 @@ _ROWS = (
     SALIENCY,
     INPUT_X_GRADIENT,
     INTEGRATED_GRADIENTS,
+    DEEPLIFT,
     SMOOTH_GRAD,
     OCCLUSION,
     LEAVE_ONE_OUT,

@@ -1,13 +1,10 @@
 """`attribute` against one prediction at a time, and its invariances."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import attribution, steps
 from jaxlm.attribution import IntegratedGradients, attribute
-from jaxlm.errors import UsageError
 from tests.attribution.one_prediction import OnePrediction, ids, loop
 from tests.steps.tiny_models import open_model
 
