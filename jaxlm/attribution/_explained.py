@@ -133,8 +133,8 @@ class Explained(NamedTuple):
 
     def _queries(self) -> "_Queries":
         told = self.predictions
-        fields = (told.targets, told.contrast_targets, self.contrast_hidden, told.rng)
-        return _Queries(*(None if one is None else one.reshape(-1, *one.shape[2:]) for one in fields))
+        own = _Queries(told.targets, told.contrast_targets, self.contrast_hidden, told.rng)
+        return jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), own)
 
     def _step_values(self, vectors: Float[Array, "R Q D"], queries: "_Queries") -> Float[Array, " Q"]:
         def to_logits(hidden: Array) -> Array:

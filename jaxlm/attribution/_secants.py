@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Literal  # pyright: ignore[reportPrivateImportUsage]  # public
 
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array
@@ -138,7 +138,10 @@ def _through(closed: ClosedJaxpr, arguments: Sequence[Change]) -> list[Change]:
     known: dict[Any, Change] = {}
 
     def read(atom: Any) -> Change:
-        return Change(atom.val, atom.val) if isinstance(atom, Literal) else known[atom]
+        if not isinstance(atom, Literal):
+            return known[atom]
+        number = jnp.asarray(atom.val, atom.aval.dtype)
+        return Change(number, number)
 
     known.update(zip(closed.jaxpr.constvars, (Change(const, const) for const in closed.consts), strict=True))
     known.update(zip(closed.jaxpr.invars, arguments, strict=True))
