@@ -44,21 +44,28 @@ LINEAR = frozenset(
         "transpose",
     }
 )
-# Of one number: the change is the slope between the two points times the argument's change.
+# Of one number that changes, at most one for each operation: the change is the slope between the two points
+# times the number's change.
 CURVED = frozenset(
     {
         "abs",
+        "ceil",
+        "clamp",
         "cos",
         "erf",
         "erfc",
         "exp",
         "exp2",
         "expm1",
+        "floor",
         "integer_pow",
         "log",
         "log1p",
         "logistic",
+        "pow",
+        "round",
         "rsqrt",
+        "sign",
         "sin",
         "sqrt",
         "square",
@@ -207,15 +214,20 @@ def _change(equation: Any, read: list[Change], start: Array, end: Array) -> Arra
     if name in PRODUCTS:
         first, second = ((one.start + one.end) / 2 for one in read)
         return apply(zeros[0], second) + apply(first, zeros[1])
-    if name in CURVED:
-        return _secant(apply, read[0], start, end) * zeros[0]
+    changing = [index for index, one in enumerate(read) if one.change is not None]
+    if name in CURVED and len(changing) == 1:
+        (index,) = changing
+        fixed = [one.end for one in read]
+
+        def of_one(value: Array) -> Array:
+            return apply(*fixed[:index], value, *fixed[index + 1 :])
+
+        return _secant(of_one, read[index], start, end) * zeros[index]
     if name == "div":
         over = Change(read[1].start, read[1].end)
         slope = _secant(lambda value: 1.0 / value, over, 1.0 / over.start, 1.0 / over.end)
         mean = (read[0].start + read[0].end) / 2
         return zeros[0] * (1.0 / over.start + 1.0 / over.end) / 2 + mean * slope * zeros[1]
-    if name == "pow" and read[1].change is None:
-        return _secant(lambda value: apply(value, read[1].end), read[0], start, end) * zeros[0]
     if name in ("max", "min"):
         # Half of the sum, and half of the distance with the sign of the extreme.
         sign = 0.5 if name == "max" else -0.5

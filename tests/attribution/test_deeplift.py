@@ -60,6 +60,8 @@ def test_a_token_of_a_linear_model_is_worth_its_own_logit():
         (lambda x: jnp.maximum(x[0] - 1.0, 0.0), [3.0], [0.0], [2.0 / 3.0]),
         (lambda x: jnp.exp(x[0]), [1.0], [0.0], [np.e - 1.0]),
         (lambda x: x[0] ** 2, [3.0], [1.0], [4.0]),
+        (lambda x: jnp.clip(x[0], 0.0, 1.0) + x[0] ** 1.5, [4.0], [0.0], [0.25 + 2.0]),
+        (lambda x: jax.nn.logsumexp(x), [2.0, 2.0], [0.0, 0.0], [0.5, 0.5]),
         # A product: the means of both factors.
         (lambda x: x[0] * x[1], [3.0, 5.0], [1.0, 1.0], [3.0, 2.0]),
         (lambda x: x[0] / x[1], [4.0, 2.0], [0.0, 1.0], [0.75, -1.0]),
