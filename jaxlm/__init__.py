@@ -33,6 +33,7 @@ Glossary, with shapes in the letters of `jaxlm.typing`:
   shard: the parts of a job that one of several processes scores.
   step function: a function of a prediction that returns one number, such as its entropy (`jaxlm.steps`).
   contrast: another text, or another target, that a step function compares a prediction with.
+  attribution: how much each input token moved each prediction of a model (`attribution.Attribution`).
   state: a context that a language model has read; `state << token` is the next one (`decoding.LMState`).
   target: the true id at a position, in training and scoring; or a device to compile for (`devices.Target`).
 """
@@ -43,6 +44,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 ROOMS = (
+    "attribution",
     "cli",
     "corruption",
     "data",

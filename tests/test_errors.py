@@ -9,7 +9,10 @@ import pytest
 from jaxlm import errors
 
 PACKAGE = Path(__file__).parents[1] / "jaxlm"
-ROOMS = ("cli", "data", "decoding", "pretrained", "reports", "scoring", "steps", "tokenizers", "training")
+ROOMS = (
+    *("attribution", "cli", "data", "decoding", "pretrained", "reports", "scoring", "steps", "tokenizers"),
+    "training",
+)
 # What these rooms may not raise as it is: the command line reports it as a bug.
 BARE = {
     "ValueError",

@@ -23,11 +23,13 @@ FLOORS = {
     "training": 5,
     "decoding": 5,
     "scoring": 6,
+    "attribution": 6,
     "reports": 7,
     "cli": 8,
 }
 # The sub-rooms of a room, each above those before it. None stands for the files beside them.
 SUB_ROOMS = {
+    "attribution": ("results", None),
     "data": ("sources", "cache", "packing", None),
     "decoding": (None, "bytes"),
     "scoring": ("engine", "measures", "variants", "statistics", "jobs", None),
