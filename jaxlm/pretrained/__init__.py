@@ -7,10 +7,12 @@ from jaxlm.pretrained._hub import find_folder, import_named
 from jaxlm.pretrained._load import DType, ModelSummary, inspect, kind_name, load
 from jaxlm.pretrained._loaded import Loaded, end_id, has_end_tokens, training_frame, without_head
 from jaxlm.pretrained._other_folders import describe_other
+from jaxlm.pretrained._sentence_folders import SENTENCE_SETTINGS
 from jaxlm.pretrained._tensors import weights_fingerprint
 from jaxlm.pretrained._undertale import load_undertale, undertale_params
 
 __all__ = [
+    "SENTENCE_SETTINGS",
     "DType",
     "Loaded",
     "ModelSummary",

@@ -21,6 +21,7 @@ from jaxlm.pretrained._loaded import ENDS, GENERATION, HUGGINGFACE, Loaded, with
 from jaxlm.pretrained._names import canonical_names
 from jaxlm.pretrained._other_folders import ADAPTER_WEIGHTS, describe_other
 from jaxlm.pretrained._run_checkpoints import is_checkpoint, open_checkpoint
+from jaxlm.pretrained._sentence_folders import SENTENCE_SETTINGS, sentence_settings
 from jaxlm.pretrained._size_checks import check_sizes
 from jaxlm.pretrained._stored import Shape, StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored, expected_shapes, read_params
@@ -257,6 +258,8 @@ def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> _Sour
     generation = _values(folder / GENERATION_CONFIG)
     extra = {HUGGINGFACE: dict(values), **({GENERATION: dict(generation)} if generation else {})}
     extra |= _told_ends(folder / SETTINGS)
+    settings = sentence_settings(folder)
+    extra |= {SENTENCE_SETTINGS: settings} if settings else {}
     return _Source(folder, Description(config, family.kind, None, extra), family)
 
 

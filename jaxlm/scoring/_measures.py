@@ -2,6 +2,7 @@
 
 from jaxlm.scoring.measures import (
     Conditional,
+    Embedding,
     InstructionRatio,
     LogLikelihood,
     Measure,
@@ -19,4 +20,5 @@ MEASURES: dict[str, type[Measure]] = {
     "variant-effect": VariantEffect,
     "instruction-ratio": InstructionRatio,
     "step-scores": StepScores,
+    "embedding": Embedding,
 }

@@ -22,6 +22,7 @@ from jaxlm.scoring.engine import (
     QueryBlock,
     QueryExtent,
     WorkCounts,
+    check_answers,
     complete_config,
     extent,
     extent_of_block,
@@ -31,7 +32,6 @@ from jaxlm.scoring.engine import (
 )
 from jaxlm.scoring.measures import (
     BATCHES_OF_GENERATION,
-    MODELS_ASKED,
     OPEN_BUFFERS,
     Context,
     DocumentBlock,
@@ -56,7 +56,7 @@ class Scorer:
       engine: the `Engine` that runs the model on the devices.
 
     Args:
-      loaded: a causal or a masked LM with its tokenizer.
+      loaded: a model that answers one of the measure's `questions`, with its tokenizer.
       measure: the measure that is computed.
       config: how queries are packed into batches; None: values that follow from the model.
 
@@ -67,13 +67,7 @@ class Scorer:
     def __init__(
         self, loaded: pretrained.Loaded, measure: Measure, config: EngineConfig | None = None
     ) -> None:
-        if loaded.kind.head is None:
-            raise ScoreError(pretrained.without_head("this model"))
-        if loaded.kind.question not in measure.questions:
-            models_asked = " or a ".join(MODELS_ASKED[question] for question in measure.questions)
-            raise ScoreError(
-                f"{measure.name} is asked of a {models_asked}: this model is a {loaded.kind.name}"
-            )
+        check_answers(loaded.kind, measure.questions, measure.name)
         if loaded.tokenizer is None:
             raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
         # Each thread that makes queries knows the tokens of the block of texts that it is at.

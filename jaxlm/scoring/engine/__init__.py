@@ -1,5 +1,6 @@
 """From queries to what a model answers: packed into rows on the host while all local devices work."""
 
+from jaxlm.scoring.engine._asked_models import check_answers
 from jaxlm.scoring.engine._block_answers import BlockAnswers
 from jaxlm.scoring.engine._device_rows import ContrastRows, DeviceRows
 from jaxlm.scoring.engine._engine import Engine, score_queries
@@ -30,6 +31,7 @@ from jaxlm.scoring.engine._queries import (
     starts_of,
 )
 from jaxlm.scoring.engine._step_forward import StepForward
+from jaxlm.scoring.engine._vector_forward import PooledForward, VectorForward, layer_number
 
 __all__ = [
     "BlockAnswers",
@@ -42,19 +44,23 @@ __all__ = [
     "ForwardSetting",
     "LazyQueries",
     "LogProbForward",
+    "PooledForward",
     "Query",
     "QueryBlock",
     "QueryContrast",
     "QueryExtent",
     "QueryScores",
     "StepForward",
+    "VectorForward",
     "WorkCounts",
+    "check_answers",
     "complete_config",
     "extent",
     "extent_of_block",
     "hidden_states",
     "instruction_positions_on_host",
     "joined_scores",
+    "layer_number",
     "longest_query",
     "prefetch",
     "query_blocks",

@@ -1,6 +1,7 @@
 """What is asked of a model about a document, and the row that its answers make."""
 
 from jaxlm.scoring.measures._conditional import Conditional
+from jaxlm.scoring.measures._embedding import Embedding
 from jaxlm.scoring.measures._instruction_ratio import InstructionRatio
 from jaxlm.scoring.measures._log_likelihood import log_likelihood, segment_log_likelihood, span_mask
 from jaxlm.scoring.measures._log_likelihood_measure import LogLikelihood
@@ -8,7 +9,6 @@ from jaxlm.scoring.measures._masked_checks import check_choices, check_vocabular
 from jaxlm.scoring.measures._masked_spans import JoinedQueries, MaskedSpans, mask_each_token
 from jaxlm.scoring.measures._masked_texts import MaskedText, masked_text, window_start, word_numbers
 from jaxlm.scoring.measures._measure import (
-    MODELS_ASKED,
     Context,
     DocumentBlock,
     Measure,
@@ -28,11 +28,11 @@ from jaxlm.scoring.measures._windows import LongPolicy, Window, windows
 
 __all__ = [
     "BATCHES_OF_GENERATION",
-    "MODELS_ASKED",
     "OPEN_BUFFERS",
     "Conditional",
     "Context",
     "DocumentBlock",
+    "Embedding",
     "GenerationSize",
     "InstructionRatio",
     "JoinedQueries",
