@@ -98,7 +98,7 @@ def _show_texts(options: Embed, measure: scoring.Measure) -> int:
     """Prints the vectors of texts, and how similar they are; returns the exit code."""
     named: list[tuple[str, np.ndarray]] = []
     num_errors = 0
-    for text, score in answer_texts(options, measure, EMBED_USAGE):
+    for text, score, _ in answer_texts(options, measure, EMBED_USAGE):
         if options.json:
             print(json.dumps(_as_json(text, score), ensure_ascii=False))
         if score.error is not None:

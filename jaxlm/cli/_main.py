@@ -47,6 +47,11 @@ COMMANDS = {
         "MODEL TEXT|CORPUS --out DIR",
         "a vector for each document or token, resumable",
     ),
+    "predict": (
+        "jaxlm.cli._predict",
+        "MODEL TEXT|CORPUS",
+        "the class of each text and its probability, or its value",
+    ),
     "evaluate": ("jaxlm.cli._evaluate", "MODEL [CORPUS]", "held-out loss, perplexity and accuracy"),
     "lm-eval": ("jaxlm.cli._lm_eval", "...", "lm-evaluation-harness, with the model jaxlm"),
     "convert": ("jaxlm.cli._convert", "MODEL OUT", "a run as a Hugging Face folder, or the other way round"),

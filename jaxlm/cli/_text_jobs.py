@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple
 
+import pyarrow as pa
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import data, scoring
@@ -147,16 +148,7 @@ def run_text_job(
     _refuse_contradictions(options, joined)
     shard = joined or shard_of(options.shard)
     enable_compilation_cache()
-    source = scoring.file_source(
-        options.text,
-        options.format,
-        document=options.document,
-        field="text" if options.field is None else options.field,
-        fields=measure.fields,
-        keep=options.keep,
-        on_error=options.on_error,
-        max_document=options.max_document,
-    )
+    source = source_of(options, measure)
     config = scoring.JobConfig(
         part_documents=options.part_documents,
         part_characters=options.part_characters,
@@ -164,7 +156,7 @@ def run_text_job(
         on_error=options.on_error,
     )
     members = (str(model_folder(options.model)),)
-    make = functools.partial(scorer_from_options, members, options.dtype, measure, _engine_of(options))
+    make = functools.partial(scorer_from_options, members, options.dtype, measure, engine_of(options))
     # Parts that are computed when a signal comes are written before the process ends.
     register_cleanup(scoring.finish_writing)
     if options.engine == "ray":
@@ -174,10 +166,29 @@ def run_text_job(
     return DoneJob(shown_job(events), shard)
 
 
+def source_of(options: TextJobOptions, measure: scoring.Measure) -> scoring.Source:
+    """Returns the corpus that the options name.
+
+    Args:
+      options: of the command.
+      measure: what is asked of the corpus.
+    """
+    return scoring.file_source(
+        options.text,
+        options.format,
+        document=options.document,
+        field="text" if options.field is None else options.field,
+        fields=measure.fields,
+        keep=options.keep,
+        on_error=options.on_error,
+        max_document=options.max_document,
+    )
+
+
 def answer_texts(
     options: TextJobOptions, measure: scoring.Measure, usage: str
-) -> Iterator[tuple[str, scoring.Score]]:
-    """Yields each text of the command line, or of stdin, with its row of values.
+) -> Iterator[tuple[str, scoring.Score, pa.Schema]]:
+    """Yields each text of the command line, or of stdin, with its row of values and the rows' columns.
 
     Args:
       options: of the command.
@@ -194,13 +205,19 @@ def answer_texts(
     enable_compilation_cache()
     needs_head = "vectors" not in measure.questions
     loaded = open_model(options.model, dtype=options.dtype, needs_head=needs_head)
-    yield from zip(texts, scoring.score(loaded, texts, measure, _engine_of(options)), strict=True)
+    scorer = scoring.make_scorer(loaded, measure, engine_of(options))
+    records = (data.Record(str(number), text, {}) for number, text in enumerate(texts))
+    for number, row in enumerate(scorer(records)):
+        yield texts[number], scoring.Score(str(number), row, row.pop("error", None)), scorer.schema
 
 
-def _engine_of(options: TextJobOptions) -> scoring.EngineConfig:
-    return scoring.EngineConfig(
-        row_length=options.row_length, rows=options.rows, buffer=options.buffer
-    )
+def engine_of(options: TextJobOptions) -> scoring.EngineConfig:
+    """Returns how texts are packed into batches.
+
+    Args:
+      options: of the command.
+    """
+    return scoring.EngineConfig(row_length=options.row_length, rows=options.rows, buffer=options.buffer)
 
 
 def _is_there(name: str) -> bool:

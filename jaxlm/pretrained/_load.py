@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from jaxlm import io, models, tokenizers
 from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.pretrained._attributes import architecture_names
-from jaxlm.pretrained._bodies import body_config, infer_model_kind
+from jaxlm.pretrained._bodies import body_config, infer_model_kind, sequence_family
 from jaxlm.pretrained._description import OWN_KEYS, Description, read_description, select_head
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
@@ -222,12 +222,17 @@ def _completed(source: _Source, family: Family, stored: Mapping[str, StoredTenso
     """The description of a Hugging Face folder, completed by the names of its tensors."""
     config, _, heads, extra = source.description
     config = family.settle(config, canonical_names(stored, family.scheme))
-    kind = infer_model_kind(family, config, stored, architecture_names(extra[HUGGINGFACE]))
+    classes = architecture_names(extra[HUGGINGFACE])
+    if family.sequences is not None and family.sequences.architecture in classes:
+        family, labels = sequence_family(family, extra[HUGGINGFACE])
+        kind, heads, extra = family.kind, family.sequence_head, extra | labels.extra
+    else:
+        kind = infer_model_kind(family, config, stored, classes)
     config = body_config(family, config) if kind.head is None else config
     further = {*family.names(config, stored, kind).further.values()}
     beside = [name for name in ADAPTER_WEIGHTS if (source.folder / name).exists()]
     description = Description(config, kind, heads, extra)
-    return source._replace(description=description, left_out=(*sorted(further), *beside))
+    return source._replace(description=description, family=family, left_out=(*sorted(further), *beside))
 
 
 def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> _Source:

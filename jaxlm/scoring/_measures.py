@@ -6,6 +6,7 @@ from jaxlm.scoring.measures import (
     InstructionRatio,
     LogLikelihood,
     Measure,
+    Prediction,
     PseudoLogLikelihood,
     SinglePass,
     StepScores,
@@ -21,4 +22,5 @@ MEASURES: dict[str, type[Measure]] = {
     "instruction-ratio": InstructionRatio,
     "step-scores": StepScores,
     "embedding": Embedding,
+    "prediction": Prediction,
 }

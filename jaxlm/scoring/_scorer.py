@@ -44,6 +44,12 @@ from jaxlm.scoring.measures import (
 )
 
 LOG = logging.getLogger(__name__)
+# What a model is asked if its user does not say it, by the first question that it answers.
+USUAL_MEASURES: tuple[tuple[models.Question, str], ...] = (
+    ("fill", "pseudo-log-likelihood"),
+    ("next_token", "log-likelihood"),
+    ("outputs", "prediction"),
+)
 
 
 class Scorer:
@@ -81,6 +87,7 @@ class Scorer:
             loaded.ends,
             self._encode,
             loaded.extra,
+            loaded.head,
         )
         self.measure = measure.resolved(self._context)
         remark = self.measure.remark(self._context, measure)
@@ -253,7 +260,7 @@ def score(
         single record is one document.
       measure: a measure with its options, or the name of a measure (a key of `MEASURES`), which stands for
         its default options; None: the log-likelihood for a causal model, the pseudo-log-likelihood for a
-        masked one.
+        masked one, and predictions for a classifier or a regression.
       config: how queries are packed into batches; None: values that follow from the model.
 
     Raises:
@@ -273,7 +280,8 @@ def score(
       0 5 None
       1 None no tokens: the text is empty
     """
-    usual = "pseudo-log-likelihood" if loaded.kind.fill else "log-likelihood"
+    asked = (name for question, name in USUAL_MEASURES if question in loaded.kind.questions)
+    usual = next(asked, MEASURES["log-likelihood"].name)
     scorer = make_scorer(loaded, usual if measure is None else measure, config)
     ids: deque[str] = deque()
     records = [records] if isinstance(records, data.Record) else tokenizers.as_texts(records)

@@ -15,6 +15,7 @@ from jaxlm.scoring.engine._engine_config import (
 from jaxlm.scoring.engine._forward import LogProbForward
 from jaxlm.scoring.engine._forward_contract import Forward, ForwardSetting, hidden_states, query_sums
 from jaxlm.scoring.engine._instruction_positions import instruction_positions_on_host
+from jaxlm.scoring.engine._output_forward import OutputForward
 from jaxlm.scoring.engine._prefetch import prefetch
 from jaxlm.scoring.engine._queries import (
     LazyQueries,
@@ -44,6 +45,7 @@ __all__ = [
     "ForwardSetting",
     "LazyQueries",
     "LogProbForward",
+    "OutputForward",
     "PooledForward",
     "Query",
     "QueryBlock",

@@ -19,6 +19,7 @@ from jaxlm.scoring.measures._measure import (
     nats,
 )
 from jaxlm.scoring.measures._openings import usual_frame
+from jaxlm.scoring.measures._prediction import Prediction
 from jaxlm.scoring.measures._pseudo_log_likelihood import PseudoLogLikelihood
 from jaxlm.scoring.measures._rounds import BATCHES_OF_GENERATION, OPEN_BUFFERS, GenerationSize, rows_in_rounds
 from jaxlm.scoring.measures._single_pass import SinglePass, noise_shares
@@ -41,6 +42,7 @@ __all__ = [
     "MaskedSpans",
     "MaskedText",
     "Measure",
+    "Prediction",
     "PseudoLogLikelihood",
     "Question",
     "Round",

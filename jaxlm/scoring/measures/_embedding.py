@@ -63,9 +63,9 @@ class Embedding(Measure):
 
     Example:
       >>> from jaxlm.scoring import Embedding
-      >>> Embedding(pool="cls")
-      Traceback (most recent call last):
-      jaxlm.errors.ScoreError: pool: expected one of mean, first, last, max, none, or None, got 'cls'
+      >>> options = Embedding(pool="first", normalize=True).options()
+      >>> options["measure"], options["pool"], options["layer"]
+      ('embedding', 'first', -1)
 
     References:
       Reimers and Gurevych, "Sentence-BERT", 2019, https://arxiv.org/abs/1908.10084.

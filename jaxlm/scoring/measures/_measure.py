@@ -32,6 +32,7 @@ class Context(NamedTuple):
       encode: a function from a text to its ids without special tokens. It returns what `tokenizer.encode`
         returns, but looks first in the block of texts that was encoded ahead.
       extra: the further entries of the model's config.json (see `pretrained.Loaded`).
+      head: the config of the head of a classifier or a regression; None: the kind has no config of a head.
     """
 
     config: models.TransformerConfig
@@ -41,6 +42,7 @@ class Context(NamedTuple):
     ends: bool
     encode: Callable[[str], np.ndarray]
     extra: Mapping[str, Any] = MappingProxyType({})
+    head: models.Heads = None
 
     @property
     def sentence_settings(self) -> Mapping[str, Any]:
