@@ -61,8 +61,8 @@ class Embed(TextJobOptions, EmbedChoices):
 
     Example: jaxlm embed ./minilm "two cats" "some cats"
 
-    Any model with a body will do: bodies, masked and causal models, classifiers, and of an encoder-decoder the
-    encoder. A sentence-transformers folder is pooled and normalised as it says. If a job was stopped or
+    Any model with a body will do: bodies, masked and causal models, classifiers, and of an encoder-decoder
+    the encoder. A sentence-transformers folder is pooled and normalised as it says. If a job was stopped or
     killed, the same command goes on with it.
     """
 

@@ -1,4 +1,4 @@
-"""What the commands share that write a row for each document: shards, progress, and what is told at the end."""
+"""What commands that write a row for each document share: shards, progress, and what is told at the end."""
 
 import json
 import re

@@ -42,9 +42,7 @@ def model_folder(argument: str) -> Path:
     return folder
 
 
-def open_model(
-    argument: str, *, dtype: DType | None = None, needs_head: bool = True
-) -> pretrained.Loaded:
+def open_model(argument: str, *, dtype: DType | None = None, needs_head: bool = True) -> pretrained.Loaded:
     """Returns the model of MODEL, with its parameters and its tokenizer.
 
     Args:

@@ -38,8 +38,8 @@ class PredictChoices(TextInputs):
 
     Attributes:
       top_k: how many of the likeliest classes to show of a text
-      long: read a text that is longer than the model reads in windows, whose predictions are averaged by their
-        tokens; cut it; or refuse it
+      long: read a text that is longer than the model reads in windows, whose predictions are averaged by
+        their tokens; cut it; or refuse it
       window: tokens that are read at once; None: the most that the model allows
     """
 
@@ -55,8 +55,8 @@ class Predict(TextJobOptions, PredictChoices):
     Example: jaxlm predict runs/reviews-1 "what a waste of time"
 
     With --out, DIR/parts/*.parquet get a row for each document of a corpus; a job that was stopped or killed
-    goes on with the same command. Without it, each document is a line: its id, class and probability, or its id
-    and value, separated by tabs.
+    goes on with the same command. Without it, each document is a line: its id, class and probability, or its
+    id and value, separated by tabs.
     """
 
 

@@ -66,6 +66,18 @@ def sequence_family(family: Family, values: Mapping[str, Any]) -> tuple[Family, 
     return family.with_sequence_head(labels.kind, head), labels
 
 
+def usual_head(values: Mapping[str, Any], family: Family | None) -> models.HeadConfig | None:
+    """Returns the head that a family's class for sequence classification has, without a number of outputs.
+
+    Args:
+      values: config.json of the family.
+      family: of the model; None, or a family without such a class: the result is None.
+    """
+    if family is None or family.sequences is None:
+        return None
+    return models.HeadConfig(**family.sequences.read(values))
+
+
 def body_config(family: Family, config: models.TransformerConfig) -> models.TransformerConfig:
     """Returns the config of a family's body alone; for an encoder-decoder, of its encoder.
 

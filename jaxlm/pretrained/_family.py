@@ -94,8 +94,8 @@ class Family:
       untied: changes to `tensors` if embeddings are not tied.
       gated: changes to `tensors` if the feed-forward has a gate.
       sequences: the head of the class for sequence classification; None: there is no such class.
-      sequence_head: the head of the models, for the family of that class (see `with_sequence_head`); None: the
-        models are language models or bodies.
+      sequence_head: the head of the models, for the family of that class (see `with_sequence_head`); None:
+        the models are language models or bodies.
     """
 
     name: str

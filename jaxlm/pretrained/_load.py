@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from jaxlm import io, models, tokenizers
 from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.pretrained._attributes import architecture_names
-from jaxlm.pretrained._bodies import body_config, infer_model_kind, sequence_family
+from jaxlm.pretrained._bodies import body_config, infer_model_kind, sequence_family, usual_head
 from jaxlm.pretrained._description import OWN_KEYS, Description, read_description, select_head
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
@@ -49,6 +49,8 @@ class ModelSummary(NamedTuple):
       shapes: the shape of every parameter by its dotted name.
       stored: the names of the dtypes of the tensors in the files, sorted, such as ("bfloat16", "float32").
       left_out: the names of modules in the files that the model does not use, such as further heads.
+      usual_head: the head of the family's class for sequence classification, without a number of outputs;
+        None: the folder is one of jaxlm, or its family has no such class here.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class ModelSummary(NamedTuple):
     shapes: dict[str, Shape]
     stored: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    usual_head: models.HeadConfig | None = None
 
 
 class _Source(NamedTuple):
@@ -178,6 +181,7 @@ def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = No
             shapes,
             kinds,
             source.left_out,
+            usual_head(extra.get(HUGGINGFACE, {}), source.family),
         )
 
 

@@ -1,4 +1,4 @@
-"""Folders of sentence-transformers: a transformer, how its vectors are pooled, and how they are normalised."""
+"""Folders of sentence-transformers: a transformer, how its vectors are pooled, whether they are normalised."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,8 +50,8 @@ def transformer_folder(folder: Path) -> Path:
 def sentence_settings(folder: Path) -> dict[str, Any]:
     """Returns how a sentence-transformers folder makes vectors, in the words of `scoring.Embedding`.
 
-    Empty for a folder of another kind. If a module or a pooling is not supported, the only entry is "refused",
-    a line that names it: the transformer can be opened all the same.
+    Empty for a folder of another kind. If a module or a pooling is not supported, the only entry is
+    "refused", a line that names it: the transformer can be opened all the same.
 
     Args:
       folder: that `transformer_folder` returned.
@@ -144,7 +144,9 @@ def _values(folder: Path, names: Sequence[str]) -> Mapping[str, Any]:
 def _pooling(root: Path, values: Mapping[str, Any]) -> str:
     """Our word for the only pooling that is switched on."""
     told = values.get("pooling_mode")
-    chosen = [told] if isinstance(told, str) else [word for name, word in SWITCHES.items() if values.get(name)]
+    chosen = (
+        [told] if isinstance(told, str) else [word for name, word in SWITCHES.items() if values.get(name)]
+    )
     if len(chosen) != 1 or chosen[0] not in POOLINGS:
         raise ModelError(
             f"{root}: a pooling is one of {', '.join(POOLINGS)}: got {' and '.join(chosen) or 'none'}"

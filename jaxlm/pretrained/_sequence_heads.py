@@ -1,4 +1,4 @@
-"""The head of a family's class for sequence classification: what it computes, and the names of its tensors."""
+"""The head of a family's class for sequence classification: what it computes, and its tensors' names."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -70,7 +70,7 @@ def pooler_head(dropout: Any = None) -> HeadFields:
 
 
 def read_pooler(values: Mapping[str, Any]) -> HeadFields:
-    """Returns the fields of the head of BERT, RoBERTa and ESM; a dropout of its own goes before the body's."""
+    """Returns the fields of the head of BERT, RoBERTa and ESM; its own dropout goes before the body's."""
     own = values.get("classifier_dropout")
     return pooler_head(values.get("hidden_dropout_prob", 0.1) if own is None else own)
 

@@ -55,7 +55,11 @@ def test_settings_of_files_old_and_new(tmp_path):
 @pytest.mark.parametrize(
     ("modules", "pooling", "refused"),
     [
-        ((*MODULES, ("3_Dense", "Dense")), {"pooling_mode_mean_tokens": True}, "got Transformer, Pooling, .*Dense"),
+        (
+            (*MODULES, ("3_Dense", "Dense")),
+            {"pooling_mode_mean_tokens": True},
+            "got Transformer, Pooling, .*Dense",
+        ),
         (MODULES[:1], {}, "got Transformer;"),
         (MODULES, {"pooling_mode_weightedmean_tokens": True}, "a pooling is one of .*: got weightedmean"),
         (MODULES, {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, "got mean and max"),

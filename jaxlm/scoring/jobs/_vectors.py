@@ -24,7 +24,9 @@ def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     if pa.types.is_fixed_size_list(kind):
         return _vectors(values, kind)
     if pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type):
-        lists = [np.zeros((0, kind.value_type.list_size)) if own is None else np.asarray(own) for own in values]
+        lists = [
+            np.zeros((0, kind.value_type.list_size)) if own is None else np.asarray(own) for own in values
+        ]
         offsets = np.cumsum([0, *map(len, lists)], dtype=np.int32)
         inner = _vectors([vector for own in lists for vector in own], kind.value_type)
         return pa.ListArray.from_arrays(pa.array(offsets), inner, type=kind, mask=_nulls(values))

@@ -111,9 +111,7 @@ class Embedding(Measure):
             "lower": False,
             "long": "window",
         }
-        filled = {
-            name: told.get(name, value) for name, value in usual.items() if getattr(self, name) is None
-        }
+        filled = {name: told.get(name, value) for name, value in usual.items() if getattr(self, name) is None}
         window = self.window
         if window is None and told.get("window") is not None:
             window = min(int(told["window"]), context.longest)

@@ -38,7 +38,9 @@ FINE_TUNING = OptimizerConfig(learning_rate=5e-5, warmup=0.1)
 def experiment_from_model(name: str, experiment: Experiment | None = None) -> Experiment:
     """Returns the experiment that trains a model further: with its transformer, tokenizer and objective.
 
-    An experiment of classification or regression keeps its own objective, and its head is drawn anew. A body
+    An experiment of classification or regression keeps its own objective, and its head is drawn anew. If the
+    experiment leaves the head as it is by default and the model is a Hugging Face model, the head is that of
+    its family's class for sequence classification, so that `convert` can write the trained model. A body
     without a head is trained as a causal LM if it is causal, else as a masked LM.
 
     Args:
@@ -67,6 +69,8 @@ def experiment_from_model(name: str, experiment: Experiment | None = None) -> Ex
             "out, or take a masked or causal LM"
         )
     head = model.head if objective.kind == model.kind and model.head is not None else experiment.head
+    if objective.kind.sequence_outputs and head == models.HeadConfig():
+        head = model.usual_head or head
     tokenizer = _tokenizer(model.folder)
     # For an encoder-decoder the tokenizer's file decides, which may put nothing around a text.
     may_end = objective.kind.encoder or tokenizer.specials.ends is not None

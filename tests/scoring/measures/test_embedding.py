@@ -1,4 +1,4 @@
-"""Vectors of texts against the hidden states of one text alone, for every pooling, layer and kind of model."""
+"""Vectors of texts against the hidden states of one text alone, by pooling, layer and kind of model."""
 
 import dataclasses
 import functools
@@ -110,7 +110,9 @@ def test_layers_are_counted_as_in_transformers(of_kind, kind, layer):
     loaded = of_kind(kind)
     (vector,) = vectors(loaded, TEXTS[:1], layer=layer)
     tokens, first, size = framed(loaded, TEXTS[0])
-    np.testing.assert_allclose(vector, hidden_of(loaded, tokens, layer)[first : first + size].mean(0), **CLOSE)
+    np.testing.assert_allclose(
+        vector, hidden_of(loaded, tokens, layer)[first : first + size].mean(0), **CLOSE
+    )
 
 
 def test_specials_count_if_asked_for(of_kind):
@@ -214,4 +216,7 @@ def test_what_is_refused(of_kind):
 def test_vectors_that_are_no_numbers_are_an_error(of_kind):
     loaded = of_kind("body")
     broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), loaded.params)
-    assert vectors(loaded._replace(params=broken), ["a"])[0] == "the model's hidden vectors are not finite numbers"
+    assert (
+        vectors(loaded._replace(params=broken), ["a"])[0]
+        == "the model's hidden vectors are not finite numbers"
+    )
