@@ -1,4 +1,4 @@
-"""Folders of sentence-transformers: a transformer, how its vectors are pooled, whether they are normalised."""
+"""Folders of sentence-transformers: a transformer, how its vectors are pooled, and their normalisation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

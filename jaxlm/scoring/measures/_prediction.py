@@ -38,8 +38,8 @@ class Prediction(Measure):
     """The class of a text and its probability, or the values of a regression in the units of its labels.
 
     A text with more tokens than the model reads at once is read in windows of W tokens, in each of which
-    other tokens count: the last window begins earlier, so that it is full. Probabilities and values are the means
-    of those of the windows, weighted by the tokens that count in each.
+    other tokens count: the last window begins earlier, so that it is full. Probabilities and values are the
+    means of those of the windows, weighted by the tokens that count in each.
 
     Of a classifier a row has `predicted_class`, the name of the likeliest class, its `probability`, and
     `probabilities`, those of all C classes, whose names are in the column's metadata as `classes`. If classes
