@@ -20,6 +20,7 @@ from jaxlm.cli._text_jobs import (
     answer_texts,
     begin_early,
     names_corpus,
+    plain_values,
     run_text_job,
 )
 
@@ -100,7 +101,7 @@ def _show_texts(options: Embed, measure: scoring.Measure) -> int:
     num_errors = 0
     for text, score, _ in answer_texts(options, measure, EMBED_USAGE):
         if options.json:
-            print(json.dumps(_as_json(text, score), ensure_ascii=False))
+            print(json.dumps({"text": text, **plain_values(score)}, ensure_ascii=False))
         if score.error is not None:
             num_errors += 1
             say(EMBED_PROGRAM, f"{text[:40]!r} has no vector: {score.error}")
@@ -119,14 +120,6 @@ def _show_text(text: str, score: scoring.Score) -> None:
         return
     for token, vector in zip(score.values["token_strings"], score.values["token_vectors"], strict=True):
         print(f"  {reports.printable_token(token)}: {reports.vector_line(vector)}")
-
-
-def _as_json(text: str, score: scoring.Score) -> dict[str, object]:
-    values = {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in score.values.items()
-    }
-    return {"text": text, **values} if score.error is None else {"text": text, "error": score.error}
 
 
 def _finish(options: Embed, done: DoneJob) -> int:

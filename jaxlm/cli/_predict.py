@@ -4,9 +4,8 @@ import dataclasses
 import json
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 
 from jaxlm import data, io, reports, scoring
@@ -23,6 +22,7 @@ from jaxlm.cli._text_jobs import (
     begin_early,
     engine_of,
     names_corpus,
+    plain_values,
     run_text_job,
     source_of,
 )
@@ -145,14 +145,9 @@ def _cells(score: scoring.Score) -> list[str]:
     return [f"{number:.6g}" for number in numbers]
 
 
-def _as_json(score: scoring.Score, names: Sequence[str]) -> dict[str, object]:
-    if score.error is not None:
-        return {"error": score.error}
-    values = {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in score.values.items()
-    }
-    return values | ({"classes": list(names)} if names else {})
+def _as_json(score: scoring.Score, names: Sequence[str]) -> dict[str, Any]:
+    named = {"classes": list(names)} if names and score.error is None else {}
+    return plain_values(score) | named
 
 
 def classes_of(schema: pa.Schema) -> Sequence[str]:

@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -209,6 +210,25 @@ def answer_texts(
     records = (data.Record(str(number), text, {}) for number, text in enumerate(texts))
     for number, row in enumerate(scorer(records)):
         yield texts[number], scoring.Score(str(number), row, row.pop("error", None)), scorer.schema
+
+
+def plain_values(score: scoring.Score) -> dict[str, Any]:
+    """Returns the values of a row as JSON values; of a text without one, the error.
+
+    Args:
+      score: of a text.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm import scoring
+      >>> from jaxlm.cli._text_jobs import plain_values
+      >>> plain_values(scoring.Score("0", {"num_tokens": 1, "vector": np.ones(2)}, None))
+      {'num_tokens': 1, 'vector': [1.0, 1.0]}
+    """
+    if score.error is not None:
+        return {"error": score.error}
+    values = score.values.items()
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values}
 
 
 def engine_of(options: TextJobOptions) -> scoring.EngineConfig:

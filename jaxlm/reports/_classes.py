@@ -34,7 +34,7 @@ def class_table(names: Sequence[str], probabilities: np.ndarray, top_k: int = 5)
     table.add_column("", no_wrap=True)
     for number in np.argsort(-np.asarray(probabilities), kind="stable")[:top_k].tolist():
         probability = float(probabilities[number])
-        table.add_row(Text(names[number]), f"{probability:.4f}", "█" * round(BAR_WIDTH * probability))
+        table.add_row(Text(str(names[number])), f"{probability:.4f}", "█" * round(BAR_WIDTH * probability))
     return table
 
 

@@ -147,8 +147,11 @@ def layer_vectors(
         segments=jnp.asarray(rows.segments),
         positions=jnp.asarray(rows.positions),
     )
-    method = {"method": "encode"} if asked.encoder else {}
-    output = model.apply({"params": params}, inputs, intermediates=wanted, **method)
+    variables = {"params": params}
+    if asked.encoder:
+        output = model.apply(variables, inputs, intermediates=wanted, method="encode")
+    else:
+        output = model.apply(variables, inputs, intermediates=wanted)
     if not isinstance(output, models.Output):
         raise AssertionError(f"a model with a body returns an Output: got {type(output).__name__}")
     hidden = output.intermediates[wanted[0]][max(number - 1, 0)] if wanted else output.hidden
