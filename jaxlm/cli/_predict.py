@@ -97,7 +97,7 @@ def _show_texts(options: Predict, measure: scoring.Measure) -> int:
 
 def _show_prediction(score: scoring.Score, names: Sequence[str], top_k: int) -> None:
     if names:
-        show(reports.class_table(names, score.values["probabilities"], top_k))
+        show(reports.class_probability_table(names, score.values["probabilities"], top_k))
         return
     values = [score.values["value"]] if "value" in score.values else score.values["values"].tolist()
     print("  " + " ".join(f"{value:,.6g}" for value in values))

@@ -12,7 +12,7 @@ from jaxlm.pretrained._activations import ACTIVATIONS
 from jaxlm.pretrained._attributes import raise_unsupported
 
 MULTI_LABEL_PROBLEM, SINGLE_LABEL_PROBLEM = "multi_label_classification", "single_label_classification"
-REGRESSION_PROBLEM = "regression"
+REGRESSION_PROBLEM = models.REGRESSION.name
 PROBLEMS = (None, REGRESSION_PROBLEM, SINGLE_LABEL_PROBLEM, MULTI_LABEL_PROBLEM)
 # The number of labels that transformers takes if a file says none.
 USUAL_LABELS = 2

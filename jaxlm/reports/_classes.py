@@ -10,7 +10,7 @@ from rich.text import Text
 from jaxlm.reports._tables import BAR_WIDTH
 
 
-def class_table(names: Sequence[str], probabilities: np.ndarray, top_k: int = 5) -> Table:
+def class_probability_table(names: Sequence[str], probabilities: np.ndarray, top_k: int = 5) -> Table:
     """Returns a table of the likeliest classes of a text.
 
     Args:
@@ -23,8 +23,8 @@ def class_table(names: Sequence[str], probabilities: np.ndarray, top_k: int = 5)
 
     Example:
       >>> import numpy as np
-      >>> from jaxlm.reports import class_table
-      >>> table = class_table(["cat", "dog"], np.array([0.25, 0.75]))
+      >>> from jaxlm.reports import class_probability_table
+      >>> table = class_probability_table(["cat", "dog"], np.array([0.25, 0.75]))
       >>> [str(cell) for column in table.columns for cell in column.cells][:4]
       ['dog', 'cat', '0.7500', '0.2500']
     """

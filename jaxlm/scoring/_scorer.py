@@ -31,15 +31,13 @@ from jaxlm.scoring.engine import (
     query_blocks,
 )
 from jaxlm.scoring.measures import (
-    BATCHES_OF_GENERATION,
-    OPEN_BUFFERS,
     Context,
     DocumentBlock,
-    GenerationSize,
     Measure,
     Round,
     ScoreError,
     ScoreRow,
+    generation_size,
     rows_in_rounds,
 )
 
@@ -129,7 +127,7 @@ class Scorer:
         tokens = prefetch(map(self._with_tokens, texts))
         if self.measure.asks_again:
             one_by_one = (record for block in map(self._known, tokens) for record in block)
-            size = self._generation_size()
+            size = generation_size(self.engine.config)
             return rows_in_rounds(one_by_one, self._start, self._advance, self.engine, size)
         documents = DocumentQueue(self.measure, self._forward, self._advance)
         queries = query_blocks(self._queries(tokens, documents))
@@ -193,11 +191,6 @@ class Scorer:
         if isinstance(now, Round):
             self._check(now.queries)
         return now
-
-    def _generation_size(self) -> GenerationSize:
-        config = self.engine.config
-        tokens = BATCHES_OF_GENERATION * config.rows * config.row_length
-        return GenerationSize(config.buffer, tokens, OPEN_BUFFERS * config.buffer)
 
     def _check(self, queries: Sequence[Query]) -> None:
         misfit = self._misfit(extent(queries))

@@ -21,20 +21,17 @@ from jaxlm.scoring.measures._measure import (
 from jaxlm.scoring.measures._openings import usual_frame
 from jaxlm.scoring.measures._prediction import Prediction
 from jaxlm.scoring.measures._pseudo_log_likelihood import PseudoLogLikelihood
-from jaxlm.scoring.measures._rounds import BATCHES_OF_GENERATION, OPEN_BUFFERS, GenerationSize, rows_in_rounds
+from jaxlm.scoring.measures._rounds import generation_size, rows_in_rounds
 from jaxlm.scoring.measures._single_pass import SinglePass, noise_shares
 from jaxlm.scoring.measures._step_scores_measure import StepScores
 from jaxlm.scoring.measures._vocabularies import Vocabulary, vocabulary_ids
 from jaxlm.scoring.measures._windows import LongPolicy, Window, windows
 
 __all__ = [
-    "BATCHES_OF_GENERATION",
-    "OPEN_BUFFERS",
     "Conditional",
     "Context",
     "DocumentBlock",
     "Embedding",
-    "GenerationSize",
     "InstructionRatio",
     "JoinedQueries",
     "LogLikelihood",
@@ -54,6 +51,7 @@ __all__ = [
     "Window",
     "check_choices",
     "check_vocabulary",
+    "generation_size",
     "log_likelihood",
     "mask_each_token",
     "mask_id_of",

@@ -80,7 +80,7 @@ class Prediction(Measure):
           ScoreError: if the window is out of range, or the model's files name another number of classes than
             it has outputs.
         """
-        class_names(context)
+        classes_of_model(context)
         return dataclasses.replace(self, window=window_of(context, self.window))
 
     def forward(self, context: Context) -> OutputForward:
@@ -90,7 +90,7 @@ class Prediction(Measure):
 
     def columns(self, context: Context) -> list[pa.Field]:
         """Returns the number of tokens, and the columns of a classifier or of a regression."""
-        classes, number = class_names(context), pa.field("num_tokens", pa.int64())
+        classes, number = classes_of_model(context), pa.field("num_tokens", pa.int64())
         numbers = pa.list_(pa.float32(), num_outputs(context))
         if classes is None:
             is_one = numbers.list_size == 1
@@ -118,7 +118,9 @@ class Prediction(Measure):
         place = np.zeros(1, np.int32)
         queries = [Query(piece.tokens, place, place) for piece in pieces]
         weights = np.array([piece.size - piece.counted_from for piece in pieces], np.float64)
-        return Round(_PredictionState(class_names(context), len(tokens), weights / weights.sum()), queries)
+        return Round(
+            _PredictionState(classes_of_model(context), len(tokens), weights / weights.sum()), queries
+        )
 
     def advance(self, state: "_PredictionState", answers: Sequence[np.ndarray]) -> ScoreRow:
         """Returns the row of a text: its class and the probabilities, or its values."""
@@ -152,7 +154,7 @@ def num_outputs(context: Context) -> int:
     return context.head.required_outputs()
 
 
-def class_names(context: Context) -> ClassNames | None:
+def classes_of_model(context: Context) -> ClassNames | None:
     """Returns the classes of a classifier, by the model's files or else by their numbers; None: it has none.
 
     Args:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jaxlm import data
-from jaxlm.scoring.engine import Query, extent
+from jaxlm.scoring.engine import EngineSettings, Query, extent
 from jaxlm.scoring.measures._measure import Round, ScoreRow
 
 GENERATIONS = 2
@@ -37,6 +37,16 @@ class GenerationSize(NamedTuple):
     queries: int
     tokens: int
     documents: int
+
+
+def generation_size(settings: EngineSettings) -> GenerationSize:
+    """Returns the size of a generation that keeps an engine busy.
+
+    Args:
+      settings: of the engine.
+    """
+    tokens = BATCHES_OF_GENERATION * settings.rows * settings.row_length
+    return GenerationSize(settings.buffer, tokens, OPEN_BUFFERS * settings.buffer)
 
 
 class _Document:
