@@ -41,6 +41,9 @@ class Prediction(Measure):
     other tokens count: the last window begins earlier, so that it is full. Probabilities and values are the
     means of those of the windows, weighted by the tokens that count in each.
 
+    If a run was trained on windows of texts around a place that their id names (`data.window`), these windows
+    are read here, too.
+
     Of a classifier a row has `predicted_class`, the name of the likeliest class, its `probability`, and
     `probabilities`, those of all C classes, whose names are in the column's metadata as `classes`. If classes
     do not exclude each other, as in some Hugging Face models, each has a probability of its own, and
@@ -111,7 +114,7 @@ class Prediction(Measure):
         Raises:
           ScoreError: if the text is empty or too long.
         """
-        tokens = context.encode(record.text)
+        tokens = context.encode(cropped_as_trained(context, record).text)
         if not len(tokens):
             raise ScoreError("no tokens: the text is empty")
         pieces = text_pieces(context, tokens, window=self.window, long=self.long)
@@ -170,6 +173,24 @@ def classes_of_model(context: Context) -> ClassNames | None:
     if len(known) != number:
         raise ScoreError(f"the model's files name {len(known)} classes, and it has {number} outputs")
     return ClassNames(tuple(map(str, known)), context.extra.get("problem_type") == MULTI_LABEL)
+
+
+def cropped_as_trained(context: Context, record: data.Record) -> data.Record:
+    """Returns a record with the part of its text that a run read in training, if it read windows of texts.
+
+    Args:
+      context: the model that is asked.
+      record: the document, whose id and description say where the window's centre is.
+
+    Raises:
+      CorpusError: if the run's pattern does not find the centre.
+    """
+    experiment = context.extra.get("experiment")
+    told = experiment.get("data", {}) if isinstance(experiment, dict) else {}
+    if not told.get("window"):
+        return record
+    config = data.DataConfig(window=told["window"], center_pattern=told["center_pattern"])
+    return data.crop_record(record, config)
 
 
 class _PredictionState(NamedTuple):

@@ -118,6 +118,17 @@ def test_columns_name_the_classes():
     assert scoring.make_scorer(regression(), "prediction", CONFIG).schema.names == ["num_tokens", "value"]
 
 
+def test_a_run_of_windows_reads_windows():
+    window = {"window": 3, "center_pattern": r"_[a-z](\d+)", "ends": True}
+    loaded = classifier()._replace(extra={**classifier().extra, "experiment": {"data": window}})
+    scorer = scoring.make_scorer(loaded, scoring.Prediction(), CONFIG)
+    scorer.engine = ENGINES.setdefault(id(loaded.params), scorer.engine)
+    row, without = scorer([data.Record("x_w4", "a low", {}), data.Record("x", "a low", {})])
+    expected = probabilities(outputs(loaded, TOKENIZER.encode("low")))
+    np.testing.assert_allclose(row["probabilities"], expected, **CLOSE)
+    assert "center_pattern" in without["error"]
+
+
 def test_what_is_refused():
     loaded = classifier()
     assert rows(loaded, [""])[0]["error"] == "no tokens: the text is empty"
