@@ -74,7 +74,7 @@ def test_values_of_texts_and_lines_of_a_corpus(folders, corpus, known, capsys):
     assert main(["predict", str(folders / "classification"), str(corpus)]) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [line[1] for line in lines] == [values["predicted_class"] for values in known["classification"]]
-    assert lines[0][0] == f"{corpus}:1"
+    assert [line[0] for line in lines] == [f"corpus.jsonl:{number}" for number in (1, 2, 3)]
 
 
 def test_a_corpus_becomes_parquet(folders, corpus, known, tmp_path, capsys):
