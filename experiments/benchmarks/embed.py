@@ -95,6 +95,7 @@ def prepare(folder: Path, number: int, *, small: bool) -> dict:
         norm_placement="post",
         embedding_norm=True,
         norm_epsilon=1e-12,
+        token_types=2,
         **size,
     )
     model = models.build(config, models.BODY_ALONE)
