@@ -65,12 +65,19 @@ class ModelSummary(NamedTuple):
     usual_head: models.HeadConfig | None = None
 
 
-class _Source(NamedTuple):
-    """A folder, and the description of its model."""
+class ModelSource(NamedTuple):
+    """A folder, and the description of its model.
+
+    Attributes:
+      folder: the folder.
+      description: of the model.
+      family: of a Hugging Face folder; None: the folder is one of jaxlm.
+      left_out: the names of modules in the files that the model does not use.
+    """
 
     folder: Path
     description: Description
-    family: Family | None  # of a Hugging Face folder
+    family: Family | None
     left_out: tuple[str, ...] = ()
 
 
@@ -127,7 +134,7 @@ def load(
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
     with io.reading_from(name):
-        source, stored = _opened(name, kind)
+        source, stored = open_stored(name, kind)
         config, kind, _, _ = source.description
         if needs_head and kind.head is None:
             raise ModelError(without_head(str(name)))
@@ -166,7 +173,7 @@ def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = No
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
     with io.reading_from(name):
-        source, stored = _opened(name, kind)
+        source, stored = open_stored(name, kind)
         config, kind, head, extra = source.description
         _parts(source, stored)
         shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), kind, head)
@@ -202,10 +209,19 @@ def kind_name(name: str | os.PathLike[str]) -> str | None:
         return values.get("objective") if _is_ours(values) else None
 
 
-def _opened(
-    name: str | os.PathLike[str], kind: models.KindOrName | None
-) -> tuple[_Source, dict[str, StoredTensor]]:
-    """A model and its tensors, which are not read; their names complete the description."""
+def open_stored(
+    name: str | os.PathLike[str], kind: models.KindOrName | None = None
+) -> tuple[ModelSource, dict[str, StoredTensor]]:
+    """Returns a model and its tensors, which are not read; their names complete the description.
+
+    Args:
+      name: the model, as `load` takes it.
+      kind: the kind of the model, if the files do not tell it.
+
+    Raises:
+      ModelNotFoundError: there is no model of this name.
+      ModelError: a file cannot be read, or the config has something that is not supported.
+    """
     source = _find(name, kind)
     if is_checkpoint(source.folder):
         return source, open_checkpoint(source.folder, source.description.config)
@@ -222,7 +238,7 @@ def _opened(
         raise ModelError(f"{_where(source.folder, stored)}: {error}") from error
 
 
-def _completed(source: _Source, family: Family, stored: Mapping[str, StoredTensor]) -> _Source:
+def _completed(source: ModelSource, family: Family, stored: Mapping[str, StoredTensor]) -> ModelSource:
     """The description of a Hugging Face folder, completed by the names of its tensors."""
     config, _, heads, extra = source.description
     config = family.settle(config, canonical_names(stored, family.scheme))
@@ -239,7 +255,7 @@ def _completed(source: _Source, family: Family, stored: Mapping[str, StoredTenso
     return source._replace(description=description, family=family, left_out=(*sorted(further), *beside))
 
 
-def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> _Source:
+def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> ModelSource:
     folder = find_folder(name)
     path = folder / CONFIG
     if not path.exists() and is_checkpoint(folder):
@@ -258,7 +274,7 @@ def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> _Sour
         raise ModelNotFoundError(f"no model in {folder}: it has no {CONFIG}; {describe_other(folder)}")
     values = _values(path)
     if _is_ours(values):
-        return _Source(folder, read_description(path, kind), None)
+        return ModelSource(folder, read_description(path, kind), None)
     family, config = read_config(path, values)
     if kind is not None:
         raise ModelError(
@@ -269,7 +285,7 @@ def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> _Sour
     extra |= _told_ends(folder / SETTINGS)
     settings = sentence_settings(folder)
     extra |= {SENTENCE_SETTINGS: settings} if settings else {}
-    return _Source(folder, Description(config, family.kind, None, extra), family)
+    return ModelSource(folder, Description(config, family.kind, None, extra), family)
 
 
 def _is_ours(values: Mapping[str, Any]) -> bool:
@@ -308,7 +324,7 @@ def _in_dtype(description: Description, dtype: DType | None, compute_dtype: DTyp
     )
 
 
-def _parts(source: _Source, stored: Mapping[str, StoredTensor]) -> dict[str, Parts]:
+def _parts(source: ModelSource, stored: Mapping[str, StoredTensor]) -> dict[str, Parts]:
     """The functions that read the parameters, whose presence and shapes have been checked."""
     (config, kind, heads, _), where = source.description, _where(source.folder, stored)
     if source.family is not None:
@@ -323,7 +339,7 @@ def _where(folder: Path, stored: Mapping[str, StoredTensor]) -> str:
     return str(files.pop() if len(files) == 1 else folder)
 
 
-def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
+def _tokenizer(source: ModelSource) -> tokenizers.Tokenizer | None:
     folder, config = source.folder, source.description.config
     # A run's tokenizer is one file; a Hugging Face folder may have it in several.
     path = folder if source.family is not None else folder / TOKENIZER

@@ -138,6 +138,25 @@ def test_labels_of_files():
     assert read_labels(json.loads(json.dumps(written))).extra == {"classes": ["a", "b"]}
 
 
+@pytest.mark.parametrize(
+    ("stem", "kind"), [("Bert", "Model"), ("ModernBert", "ForMaskedLM"), ("Roberta", "Model")]
+)
+def test_hidden_layers_of_a_new_head_are_those_that_the_folder_has(stem, kind, tmp_path):
+    config = getattr(transformers, f"{stem}Config")(**FAMILIES[stem])
+    random_model(getattr(transformers, stem + kind), config).save_pretrained(tmp_path)
+    head = dataclasses.replace(pretrained.inspect(tmp_path).usual_head, num_outputs=3)
+    layers = pretrained.head_start(tmp_path, head)
+    model = getattr(transformers, f"{stem}ForSequenceClassification").from_pretrained(tmp_path)
+    modules = {"Bert": {"layer_0": "bert.pooler.dense"}, "Roberta": {}}
+    wanted = modules.get(stem, {"layer_0": "head.dense", "layer_norm_0": "head.norm"})
+    assert set(layers) == set(wanted)
+    for ours, theirs in wanted.items():
+        weight = model.get_submodule(theirs).weight.detach().numpy()
+        (name,) = set(layers[ours]) - {"bias"}
+        np.testing.assert_array_equal(layers[ours][name], weight)
+    assert pretrained.head_start(tmp_path, dataclasses.replace(head, pooling="last")) == {}
+
+
 def test_the_head_of_a_family_is_what_training_draws(tmp_path):
     config = transformers.BertConfig(**SIZES)
     random_model(transformers.BertModel, config).save_pretrained(tmp_path)

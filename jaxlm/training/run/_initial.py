@@ -110,7 +110,7 @@ def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     """Returns a run's initial parameters: the pretrained model's, completed by randomly drawn ones.
 
     The body is the pretrained model's. The head is the pretrained model's if it was trained with the same
-    objective; else it is drawn.
+    objective; else it is drawn, but for layers that a Hugging Face folder has (`pretrained.head_start`).
 
     Args:
       experiment: the experiment of the run; its `run.init` names the pretrained model.
@@ -151,6 +151,7 @@ def initial_weights(experiment: Experiment, task: Task, drawn: Mapping[str, Any]
         )
     params = _stacked_as(loaded.params, loaded.config, task.config)
     head = _head(loaded, params, experiment.resolved_objective.kind)
+    head = _begun_head(name, loaded, task, drawn) if head is None else head
     if head is None:
         reason = "is a body" if loaded.kind.head is None else f"was trained as {loaded.kind.name}"
         LOG.info("the head is drawn: %s %s", name, reason)
@@ -203,6 +204,19 @@ def _head(
         return None
     # A tied output without a bias has no parameters of its own.
     return {name: tree for name, tree in params.items() if name not in models.BODIES}
+
+
+def _begun_head(
+    name: str, loaded: pretrained.Loaded, task: Task, drawn: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Returns a drawn sequence head with the layers that a Hugging Face folder has; None if it has none."""
+    if not isinstance(task.head, models.HeadConfig) or "huggingface" not in loaded.extra:
+        return None
+    layers = pretrained.head_start(name, task.head)
+    if not layers:
+        return None
+    LOG.info("the head begins with layers of %s: %s", name, ", ".join(layers))
+    return {"head": {**drawn["head"], **layers}}
 
 
 def _check_same_shapes(where: str, begun: Mapping[str, Any], drawn: Mapping[str, Any]) -> None:
