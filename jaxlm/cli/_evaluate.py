@@ -80,7 +80,7 @@ def _check(options: Evaluate) -> None:
         value, option = getattr(options, name), f"--{name.replace('_', '-')}"
         if value is not None and not 1 <= value < 2**31:
             raise UsageError(f"{option} is at least 1{' and below 2**31' * (value > 0)}, got {value}")
-    for name in ("format", "document", "field", "max_document"):
+    for name in ("format", "document", "field", "label_field", "max_document"):
         if getattr(options, name) is not None and not options.corpus:
             raise UsageError(f"--{name.replace('_', '-')} is for a CORPUS: name one, or leave it out")
 
@@ -109,7 +109,7 @@ def _experiment(
 
 def _frame(loaded: pretrained.Loaded) -> tokenizers.Frame:
     """Returns the ids around a record, as in training."""
-    reader = "text" if loaded.kind.encoder else "training"
+    reader = "text" if loaded.kind.encoder or loaded.kind.sequence_outputs else "training"
     return tokenizers.text_frame(loaded.text_tokenizer, reader, loaded.frame)
 
 
@@ -162,11 +162,7 @@ def _records(
     if not options.corpus and own is not None:
         yield own.caches["test"]
         return
-    if experiment.resolved_objective.labels:
-        raise UsageError(
-            "a model of labels is evaluated on its own test split: leave CORPUS out "
-            "(labels of another corpus are read by jaxlm.training.evaluate)"
-        )
+    labels = _label_config(options, experiment)
 
     def records() -> Iterator[data.Record]:
         records = data.open_source(
@@ -174,17 +170,43 @@ def _records(
             options.format,
             document=options.document or "line",
             field="text" if options.field is None else options.field,
+            fields=() if labels is None or labels.label_field is None else (labels.label_field,),
             max_document=options.max_document or data.MAX_DOCUMENT,
         )
-        return (record for record in records if isinstance(record, data.Record))
+        known = (record for record in records if isinstance(record, data.Record))
+        return known if labels is None else data.label_records(known, labels, loaded.extra.get("classes"))
 
     with tempfile.TemporaryDirectory(prefix="jaxlm-") as folder:
         ends = _frame(loaded)
         tokenizer = loaded.text_tokenizer
-        cache = data.build_cache(records, tokenizer, folder, source_fingerprint="corpus", ends=ends)
+        cache = data.build_cache(
+            records,
+            tokenizer,
+            folder,
+            source_fingerprint="corpus",
+            ends=ends,
+            labelled=labels is not None,
+        )
         if not len(cache):
             raise UsageError(f"the corpus is empty: {' '.join(options.corpus)} holds no record with text")
         yield cache
+
+
+def _label_config(options: Evaluate, experiment: training.Experiment) -> data.DataConfig | None:
+    """Returns how the labels of CORPUS are found, as in training or in a field; None for a model without."""
+    if not experiment.resolved_objective.labels:
+        if options.label_field is not None:
+            raise UsageError("--label-field is for a classifier or a regression: leave it out")
+        return None
+    own = dataclasses.replace(experiment.data, group_pattern=None, group_field=None, split="record")
+    if options.label_field is not None:
+        own = dataclasses.replace(own, label_field=options.label_field, label_pattern=None)
+    if not own.is_labelled:
+        raise UsageError(
+            f"{options.model} is evaluated by labels, and nothing says where CORPUS has them: name the "
+            "field, --label-field"
+        )
+    return own
 
 
 def _log_unigrams(loaded: pretrained.Loaded, own: data.PreparedCorpus | None) -> np.ndarray | None:

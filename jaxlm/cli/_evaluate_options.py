@@ -28,6 +28,8 @@ class Evaluate:
       format: how to read every file; None takes it from each ending
       document: of a text file, whether a line or the whole file is one document; None: a line
       field: the JSONL field or the column (CSV, Parquet) with the text; None: text
+      label_field: for a classifier or a regression, the JSONL field or the column of CORPUS with the label;
+        None: the label is found as in the run's training
       max_document: the most bytes of a document of CORPUS, decompressed (of JSONL and CSV, of a line); None:
         67,108,864
       batch_size: rows of a batch
@@ -45,6 +47,7 @@ class Evaluate:
     format: data.Format | None = None
     document: Literal["line", "file"] | None = None
     field: str | None = None
+    label_field: str | None = None
     max_document: int | None = None
     batch_size: int = 16
     noisy: FlagCreatePairsOff[bool] = False

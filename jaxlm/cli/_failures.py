@@ -55,11 +55,15 @@ RERUN_HINT = "run the same command again"
 RESUME_HINTS = {
     "train": ("", "go on with --resume"),
     "score": ("the parts that are written stay: ", "the same command goes on"),
+    "predict": ("the parts that are written stay: ", "the same command goes on"),
+    "embed": ("the parts that are written stay: ", "the same command goes on"),
 }
 MEMORY_HINTS = {
     "train": "lower --run.batch-size, or raise --optimizer.accumulation",
     "evaluate": "lower --batch-size",
     "score": "lower --rows, --row-length or --tile",
+    "embed": "lower --rows or --row-length",
+    "predict": "lower --rows or --row-length",
     "lm-eval": "lower max_length of --model_args",
 }
 LONGEST_LINE, LONGEST_WORD = 2000, 300

@@ -42,6 +42,16 @@ COMMANDS = {
         "MODEL CORPUS --out DIR",
         "a score for each document, resumable: log-likelihood and others",
     ),
+    "embed": (
+        "jaxlm.cli._embed",
+        "MODEL TEXT|CORPUS --out DIR",
+        "a vector for each document or token, resumable",
+    ),
+    "predict": (
+        "jaxlm.cli._predict",
+        "MODEL TEXT|CORPUS",
+        "the class of each text and its probability, or its value",
+    ),
     "evaluate": (
         "jaxlm.cli._evaluate",
         "MODEL [CORPUS]",

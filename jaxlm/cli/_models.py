@@ -42,18 +42,19 @@ def model_folder(argument: str) -> Path:
     return folder
 
 
-def open_model(argument: str, *, dtype: DType | None = None) -> pretrained.Loaded:
+def open_model(argument: str, *, dtype: DType | None = None, needs_head: bool = True) -> pretrained.Loaded:
     """Returns the model of MODEL, with its parameters and its tokenizer.
 
     Args:
       argument: a folder or a name.
       dtype: type of the parameters and of the computation; None: as `pretrained.load` chooses it.
+      needs_head: whether a body without a head is an error.
 
     Raises:
       UsageError: if there is no model, or it has no tokenizer.
       ModelError: if its files do not fit each other, or it is a body without a head.
     """
-    loaded = pretrained.load(model_folder(argument), dtype=dtype, needs_head=True)
+    loaded = pretrained.load(model_folder(argument), dtype=dtype, needs_head=needs_head)
     if loaded.tokenizer is None:
         files = "tokenizer.json, or files of an older kind such as vocab.json with merges.txt"
         raise UsageError(f"{argument} has no tokenizer: expected {files} beside its {CONFIG_FILE}")

@@ -3,8 +3,7 @@
 import dataclasses
 import functools
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +12,15 @@ from jaxlm import data, io, pretrained, reports, scoring, tokenizers
 from jaxlm.cli._arguments import asks_for_help
 from jaxlm.cli._byte_models import naming_unknown_bytes, refuse_model_without_bytes
 from jaxlm.cli._cluster import cluster_shard
-from jaxlm.cli._failures import FAILED, UsageError, say
+from jaxlm.cli._failures import UsageError, say
+from jaxlm.cli._job_events import (
+    exit_code_of,
+    job_counts,
+    shard_of,
+    shown_job,
+    tell_missing,
+    tell_of_shards,
+)
 from jaxlm.cli._models import DType, model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import finite_or_none, show
@@ -26,13 +33,10 @@ from jaxlm.cli._score_options import (
     options_of,
     read_leniently,
 )
-from jaxlm.cli._score_progress import ScoreDisplay
 from jaxlm.cli._signals import register_cleanup
 from jaxlm.devices import enable_compilation_cache
 
 HISTOGRAM, RANKING, HEAT_MAP = "histogram.png", "ranking.json", "variants.png"
-# Options that make parts smaller, so that more processes have some.
-SMALLER_PARTS = "--part-characters or --part-documents"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -55,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
     _refuse_unread(options)
     if joined is not None and options.shard != "1/1":
         raise UsageError("--distributed makes a shard of each process: leave --shard out")
-    shard = joined or _shard(options.shard)
+    shard = joined or shard_of(options.shard)
     enable_compilation_cache()
     source, wanted = _source(options)
     config = scoring.JobConfig(
@@ -72,19 +76,7 @@ def run(arguments: Sequence[str]) -> int:
         events = scoring.run_ray_job(make, source, options.out, config, actors=options.actors)
     else:
         events = scoring.run_job(make(), source, options.out, config)
-    return _finish(options, _shown(events), wanted, shard)
-
-
-def _shown(events: Iterator[scoring.JobProgress | scoring.JobFinished]) -> scoring.JobFinished:
-    """Shows the events of a job as they come, and returns the last one."""
-    finished: scoring.JobFinished | None = None
-    with ScoreDisplay() as display:
-        for event in events:
-            display.show(event)
-            finished = event if isinstance(event, scoring.JobFinished) else None
-    if finished is None:
-        raise AssertionError("the last event of a job is JobFinished")
-    return finished
+    return _finish(options, shown_job(events), wanted, shard)
 
 
 def scorer_from_options(
@@ -105,7 +97,9 @@ def scorer_from_options(
         with naming_unknown_bytes(members[0]):
             return scoring.make_scorer(open_model(members[0], dtype=dtype), measure, config)
     if config.combine is None:
-        return scoring.make_scorer(open_model(members[0], dtype=dtype), measure, config)
+        needs_head = "vectors" not in measure.questions
+        loaded = open_model(members[0], dtype=dtype, needs_head=needs_head)
+        return scoring.make_scorer(loaded, measure, config)
     loaded = pretrained.load_ensemble(members[0] if len(members) == 1 else members)
     return scoring.make_scorer(loaded, measure, config)
 
@@ -250,28 +244,14 @@ def _is_fasta(path: str, format: data.Format | None) -> bool:
     return format in ("fasta", "text") or (format is None and name.endswith(endings))
 
 
-def _shard(text: str) -> tuple[int, int]:
-    # ASCII digits alone, which `int` does not ask for, and no more than any number of processes has.
-    match = re.fullmatch(r"([0-9]{1,18})/([0-9]{1,18})", text)
-    i, n = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= i <= n:
-        raise UsageError(f"--shard is i/n with 1 <= i <= n, such as 3/64: got {text[:60]!r}")
-    return i, n
-
-
 def _finish(
     options: ScoreOptions, finished: scoring.JobFinished, measure: scoring.Measure, shard: tuple[int, int]
 ) -> int:
     """Draws and prints the results, and returns the exit code."""
-    _tell_of_empty_shards(finished.num_parts, shard)
-    for name in finished.strays[:3]:
-        say(
-            "jaxlm score",
-            f"warning: {options.out}/{name} is no part of this job: skip it when you read parts/",
-        )
+    tell_of_shards(SCORE_PROGRAM, options.out, finished, shard)
     summary = finished.summary
     if summary is None:
-        _tell_missing(options, finished, shard)
+        tell_missing(options.out, finished, shard, as_json=options.json)
         return 0
     store = io.open_store(options.out)
     picture = reports.histogram_png(summary)
@@ -284,41 +264,10 @@ def _finish(
         store.put(RANKING, (json.dumps(ranking, indent=2) + "\n").encode())
     if options.json:
         more = {} if ranking is None else {"spearman": ranking}
-        print(json.dumps({"out": options.out, "finished": True, **_counts(finished), **summary, **more}))
+        print(json.dumps({"out": options.out, "finished": True, **job_counts(finished), **summary, **more}))
     else:
         _show(options, store.place, summary, ranking, picture is not None)
-    if summary["errors"] < summary["documents"]:
-        return 0
-    kind = next(iter(summary["error_kinds"]))
-    say("jaxlm score", f"none of the {summary['documents']:,} documents could be scored: {kind}")
-    return FAILED
-
-
-def _tell_of_empty_shards(num_parts: int, shard: tuple[int, int]) -> None:
-    """Says on stderr that the corpus has fewer parts than there are shards, and which option makes more."""
-    i, n = shard
-    if not 0 < num_parts < n:
-        return
-    parts = "1 part" if num_parts == 1 else f"{num_parts:,} parts"
-    own = f"this one, {i}/{n}, among them; " if i > num_parts else ""
-    say(
-        "jaxlm score",
-        f"{n - num_parts:,} of {n:,} shards have nothing to score, {own}the corpus has {parts}: give "
-        f"smaller ones with {SMALLER_PARTS} to all shards, and another --out",
-    )
-
-
-def _tell_missing(options: ScoreOptions, finished: scoring.JobFinished, shard: tuple[int, int]) -> None:
-    if options.json:
-        print(json.dumps({"out": options.out, "finished": False, **_counts(finished)}))
-        return
-    i, n = shard
-    missing = len(finished.missing)
-    parts = "1 part of another shard is" if missing == 1 else f"{missing:,} parts of other shards are"
-    print(
-        f"shard {i}/{n} is done; {parts} missing in {options.out}, "
-        f"the first of shard {finished.missing[0] % n + 1}/{n}"
-    )
+    return exit_code_of(SCORE_PROGRAM, summary)
 
 
 def _show(
@@ -336,17 +285,6 @@ def _show(
         print(f"histogram: {place}/{HISTOGRAM}")
     if options.variants == ALL_VARIANTS:
         print(f"heat map: {place}/{HEAT_MAP}")
-
-
-def _counts(finished: scoring.JobFinished) -> dict[str, Any]:
-    progress = finished.progress
-    return {
-        "scored_here": progress.documents,
-        "parts_here": progress.parts,
-        "parts_before": finished.skipped,
-        "seconds": round(progress.seconds, 3),
-        "padding_share": progress.padding_share,
-    }
 
 
 def _ranking(options: ScoreOptions, measure: scoring.Measure) -> dict[str, dict[str, Any]] | None:

@@ -42,8 +42,8 @@ class ScoreOptions:
       corpus: files, folders or globs, here or at URLs: text, JSONL, CSV, Parquet, FASTA; plain, .gz or .zst
       out: a folder for this job alone, or a URL: s3://, gs://, or what fsspec opens
       measure: log-likelihood, byte-log-likelihood or conditional for a causal model, pseudo-log-likelihood,
-        single-pass or instruction-ratio for a masked one, variant-effect or step-scores for both; None: the
-        first of these for the model
+        single-pass or instruction-ratio for a masked one, variant-effect or step-scores for both, embedding
+        and prediction as in jaxlm embed and jaxlm predict; None: the first of these for the model
       unit: byte scores the bytes of texts instead of their tokens, so that models with different tokenizers
         can be compared; the measure is byte-log-likelihood, and special tokens in a text are plain bytes
       variants: instead of CORPUS, a file of mutants of --wild-type (FASTA, or a table with a column of
@@ -205,7 +205,8 @@ def chosen_measure(arguments: Sequence[str]) -> str:
     if kind.head is None:
         raise UsageError(pretrained.without_head(model))
     if kind.question is None:
-        raise UsageError(f"{model} is a {kind.name}: tokens are scored by a causal or a masked LM")
+        remedy = f"; its predictions: jaxlm predict {model}" if kind.sequence_outputs else ""
+        raise UsageError(f"{model} is a {kind.name}: tokens are scored by a causal or a masked LM{remedy}")
     return DEFAULT_MEASURES[kind.question]
 
 

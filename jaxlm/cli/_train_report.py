@@ -116,6 +116,8 @@ def _commands(
         commands.insert(0, f"score {name} {corpus} --out scores")
         begun = "" if experiment.ends else ' "..."'
         commands.insert(0, f"generate {name}{begun} --temperature 0.8")
+    if loaded.kind.sequence_outputs and opens:
+        commands.insert(0, f'predict {name} "..."')
     if loaded.kind.encoder:
         sentinel = tokenizer.token(tokenizers.sentinel_ids(tokenizer)[0])
         commands.insert(0, f'generate {name} "... {sentinel} ..."')

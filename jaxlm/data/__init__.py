@@ -1,6 +1,6 @@
 """Host side: sources -> records -> a token cache -> packed batches."""
 
-from jaxlm.data._annotations import record_location
+from jaxlm.data._annotations import crop_record, record_location
 from jaxlm.data._compression import compressed_bits_per_byte
 from jaxlm.data._config import DataConfig
 from jaxlm.data._labels import label_records
@@ -79,6 +79,7 @@ __all__ = [
     "bytecode_source",
     "check_fields",
     "compressed_bits_per_byte",
+    "crop_record",
     "csv_source",
     "disassemble",
     "estimate_records",

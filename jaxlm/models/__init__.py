@@ -32,7 +32,7 @@ from jaxlm.models._inputs import Inputs
 from jaxlm.models._interventions import Intervention
 from jaxlm.models._kinds import BODY_ALONE, CLASSIFICATION, JOINT, KINDS, REGRESSION, Heads, Model, as_kind
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
-from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM, SEQ2SEQ_LM, KindOrName, ModelKind
+from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM, SEQ2SEQ_LM, KindOrName, ModelKind, Question
 from jaxlm.models._multi_head import TOKEN_HEADS, HeadKind, MultiHeadModel, head_params
 from jaxlm.models._position import (
     TABLE_POSITIONS,
@@ -106,6 +106,7 @@ __all__ = [
     "NoPosition",
     "NoScaling",
     "Output",
+    "Question",
     "Relative",
     "ResolvedConfig",
     "Rotary",

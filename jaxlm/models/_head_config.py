@@ -16,9 +16,13 @@ class HeadConfig:
       num_outputs: C, the number of classes or of regressed values. None: not known yet; a model can be built
         only when it is known.
       pooling: how the vectors of a text become one: "mean" over its positions, "attention" (their sum,
-        weighted by the softmax of a learned score) or "first" (the vector at the first position, [CLS] in
-        BERT).
+        weighted by the softmax of a learned score), "first" (the vector at the first position, [CLS] in
+        BERT) or "last" (that at the last position, which has read the whole text in a causal body).
       hidden_layers: number of hidden layers, each a linear map of the body's width and an activation.
+      activation: the activation of the hidden layers; None: the body's.
+      hidden_norm: whether the output of each hidden layer is normalised, by the kind of norm that the body
+        has.
+      output_bias: whether the last linear map has a bias.
       pooled_norm: whether the pooled features are normalised, by the kind of norm that the body has.
       dropout: dropout rate on the pooled features and after each hidden layer, in [0, 1).
       center: the predicted value if the head's output is 0; a regression sets it to the mean of the labels.
@@ -36,8 +40,11 @@ class HeadConfig:
     """
 
     num_outputs: int | None = None
-    pooling: Literal["mean", "attention", "first"] = "mean"
+    pooling: Literal["mean", "attention", "first", "last"] = "mean"
     hidden_layers: int = 0
+    activation: Literal["gelu", "gelu_tanh", "relu", "silu", "tanh"] | None = None
+    hidden_norm: bool = False
+    output_bias: bool = True
     pooled_norm: bool = True
     dropout: float = 0.0
     center: float = 0.0

@@ -11,6 +11,10 @@ from jaxlm.models._config import TransformerConfig
 from jaxlm.models._language_models import CausalLM, MaskedLM
 from jaxlm.models._seq2seq import Seq2SeqLM
 
+Question = Literal["next_token", "fill", "vectors", "outputs"]
+"""What a model can be asked about a text: the next token, the token at a mask, hidden vectors, or the numbers
+that a head makes of the whole text."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelKind:
@@ -74,6 +78,23 @@ class ModelKind:
         if not self.score:
             return None
         return "next_token" if self.next_token else "fill"
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """Everything that the model can be asked about a text.
+
+        It is the prediction that scores tokens (see `question`), "outputs" of a head for whole texts, and the
+        "vectors" of the body, which a model with several heads gives only when it is opened with one of them.
+
+        Example:
+          >>> from jaxlm import models
+          >>> models.CAUSAL_LM.questions, models.REGRESSION.questions, models.JOINT.questions
+          (('next_token', 'vectors'), ('outputs', 'vectors'), ())
+        """
+        scores = () if self.question is None else (self.question,)
+        outputs = ("outputs",) if self.sequence_outputs else ()
+        vectors = () if self.head in ("several", "own") else ("vectors",)
+        return (*scores, *outputs, *vectors)
 
     @property
     def sequence_outputs(self) -> bool:

@@ -14,6 +14,9 @@ from jaxlm.models._layers import Linear, Norm, apply_dropout
 from jaxlm.models._transformer import Transformer
 from jaxlm.typing import Array, Float, Int
 
+# The activations of a head: those of bodies, and that of BERT's pooler.
+HEAD_NONLINEARITIES = {**NONLINEARITIES, "tanh": jnp.tanh}
+
 
 class StandardizedOutputs(NamedTuple):
     """A head's outputs before they are multiplied by its scale and shifted by its center.
@@ -55,7 +58,9 @@ class SequenceHead(nn.Module):
         self.layer = [
             Linear(config, config.width, config.width, config.use_bias) for _ in range(head.hidden_layers)
         ]
-        self.output = Linear(config, config.width, head.required_outputs(), True)
+        if head.hidden_norm:
+            self.layer_norm = [Norm(config, config.norm_epsilon) for _ in range(head.hidden_layers)]
+        self.output = Linear(config, config.width, head.required_outputs(), head.output_bias)
 
     def __call__(
         self,
@@ -72,12 +77,14 @@ class SequenceHead(nn.Module):
           num_segments: G, the number of segments of a row that get a prediction; static.
           deterministic: whether dropout is off.
         """
-        head, activated = self.head, NONLINEARITIES[self.config.activation]
+        head, activated = self.head, HEAD_NONLINEARITIES[self.head.activation or self.config.activation]
         pooled = self._pooled(hidden, segments, num_segments).astype(hidden.dtype)
         pooled = self.norm(pooled) if head.pooled_norm else pooled
         pooled = apply_dropout(self, pooled, head.dropout, deterministic)
-        for layer in self.layer:
-            pooled = apply_dropout(self, activated(layer(pooled)), head.dropout, deterministic)
+        for number, layer in enumerate(self.layer):
+            pooled = activated(layer(pooled))
+            pooled = self.layer_norm[number](pooled) if head.hidden_norm else pooled
+            pooled = apply_dropout(self, pooled, head.dropout, deterministic)
         present = ops.segment_starts(segments, num_segments).present[..., None]
         values = jnp.where(present, self.output(pooled, preferred=jnp.float32), 0.0)
         return StandardizedOutputs(values, head.center, head.scale)
@@ -89,6 +96,8 @@ class SequenceHead(nn.Module):
             return ops.pool_mean(hidden, segments, num_segments)
         if self.head.pooling == "first":
             return ops.pool_first(hidden, segments, num_segments)
+        if self.head.pooling == "last":
+            return ops.pool_last(hidden, segments, num_segments)
         return ops.pool_softmax(
             hidden, self.score(hidden, preferred=jnp.float32)[..., 0], segments, num_segments
         )

@@ -26,6 +26,7 @@ from jaxlm.ops._norms import layer_norm, rms_norm
 from jaxlm.ops._pooling import (
     SegmentStarts,
     pool_first,
+    pool_last,
     pool_mean,
     pool_softmax,
     segment_members,
@@ -80,6 +81,7 @@ __all__ = [
     "multiply_high",
     "next_token_targets",
     "pool_first",
+    "pool_last",
     "pool_mean",
     "pool_softmax",
     "position_bits",

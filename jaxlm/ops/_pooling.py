@@ -1,4 +1,4 @@
-"""Pooling of packed rows to one vector a segment: mean, first position or softmax-weighted sum.
+"""Pooling of packed rows to one vector a segment: mean, first or last position, softmax-weighted sum.
 
 Letters: `B` rows, `L` positions, `G` segments of a row, `D` width.
 """
@@ -146,6 +146,33 @@ def pool_first(
     starts = segment_starts(segments, num_segments)
     chosen = jnp.take_along_axis(hidden.astype(jnp.float32), starts.positions[..., None], axis=1)
     return jnp.where(starts.present[..., None], chosen, 0.0)
+
+
+def pool_last(
+    hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
+) -> Float[Array, "B G D"]:
+    """Returns the vector at each segment's last position, in float32.
+
+    Args:
+      hidden: `Float[B L D]`.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding.
+      num_segments: G, the highest segment id that is looked at; static. Segments with higher ids are left
+        out.
+
+    Returns:
+      `Float32[B G D]`; column g - 1 is segment g, zeros where the row has no segment g.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import pool_last
+      >>> hidden = jnp.array([[[2.0], [4.0], [8.0], [1.0]]])
+      >>> pool_last(hidden, jnp.array([[1, 1, 2, 0]]), num_segments=3).tolist()
+      [[[4.0], [8.0], [0.0]]]
+    """
+    members = segment_members(segments, num_segments)
+    last = members.shape[-1] - 1 - jnp.argmax(members[..., ::-1], axis=-1)
+    chosen = jnp.take_along_axis(hidden.astype(jnp.float32), last[..., None], axis=1)
+    return jnp.where(members.any(-1)[..., None], chosen, 0.0)
 
 
 def _weighted(shares: Array, hidden: Array, segments: Array) -> Array:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from jaxlm import models
 from jaxlm.pretrained._family import Family
+from jaxlm.pretrained._sequence_heads import Labels, read_labels
 
 # Parts of the names of transformers' classes that have the head of a language model.
 LANGUAGE_HEAD = re.compile(
@@ -45,6 +47,35 @@ def infer_model_kind(
     if known < wanted or (not of_head and sorted_names.further):
         return models.BODY_ALONE
     return family.kind
+
+
+def sequence_family(family: Family, values: Mapping[str, Any]) -> tuple[Family, Labels]:
+    """Returns a family with its head for whole sequences as a config.json describes it, and the labels.
+
+    Args:
+      family: of the folder, which has such a head.
+      values: config.json.
+
+    Raises:
+      ModelError: the head or the labels are not supported.
+    """
+    if family.sequences is None:
+        raise AssertionError(f"the family {family.name} has no head for whole sequences")
+    labels = read_labels(values)
+    head = models.HeadConfig(num_outputs=labels.number, **family.sequences.read(values))
+    return family.with_sequence_head(labels.kind, head), labels
+
+
+def usual_head(values: Mapping[str, Any], family: Family | None) -> models.HeadConfig | None:
+    """Returns the head that a family's class for sequence classification has, without a number of outputs.
+
+    Args:
+      values: config.json of the family.
+      family: of the model; None, or a family without such a class: the result is None.
+    """
+    if family is None or family.sequences is None:
+        return None
+    return models.HeadConfig(**family.sequences.read(values))
 
 
 def body_config(family: Family, config: models.TransformerConfig) -> models.TransformerConfig:

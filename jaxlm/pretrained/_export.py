@@ -19,6 +19,7 @@ from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._load import GENERATION_CONFIG, SETTINGS, DType, load
 from jaxlm.pretrained._loaded import ENDS, HUGGINGFACE, Loaded, end_id, training_frame
 from jaxlm.pretrained._rows import TensorRow, to_file_tensors
+from jaxlm.pretrained._sequence_heads import fold_units, write_labels
 from jaxlm.pretrained._tensors import check_tensors, flatten
 from jaxlm.pretrained._weights import INDEXED, TENSORS
 
@@ -76,12 +77,16 @@ def save_huggingface(
     """
     loaded.check_single("save_huggingface")
     config = loaded.config.resolved()
-    family = family_for(config, loaded.kind)
+    family = family_for(config, loaded.kind, loaded.head)
     rows = family.rows(config, loaded.kind)
     tensors = flatten(models.unstack_blocks(loaded.params) if config.scan_layers else loaded.params)
+    labels: dict[str, Any] = {}
+    if family.sequence_head is not None:
+        tensors = fold_units(family.sequence_head, tensors)
+        labels = write_labels(loaded.kind, family.sequence_head, loaded.extra)
     shapes = {name: leaf.shape for name, leaf in tensors.items()}
     check_tensors("the params to save", shapes, {row.ours: row.shape for row in rows})
-    values = family.config_json(config, _token_ids(loaded), loaded.kind)
+    values = family.config_json(config, _token_ids(loaded), loaded.kind) | labels
     folder = Path(folder)
     with io.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +133,7 @@ def convert(
     loaded = _with_told_ends(load(source, dtype=dtype))
     is_ours = "model" in io.parse_json((source / CONFIG).read_text(encoding="utf-8"))
     if is_ours:
-        family_for(loaded.config.resolved(), loaded.kind)
+        family_for(loaded.config.resolved(), loaded.kind, loaded.head)
     with converting(folder, request, last=CONFIG, own=WRITTEN_FILES):
         return _converted(source, folder, loaded, is_ours=is_ours)
 

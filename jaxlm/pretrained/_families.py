@@ -21,6 +21,7 @@ from jaxlm.pretrained._family_neox import NEOX
 from jaxlm.pretrained._family_roberta import ROBERTA
 from jaxlm.pretrained._family_t5 import T5
 from jaxlm.pretrained._relatives import body_of, nearest_names, relative_of
+from jaxlm.pretrained._sequence_heads import sequence_head_differences
 from jaxlm.pretrained._windows import SLIDING, layer_types
 
 _ENCODERS = (BERT, ROBERTA, DISTILBERT, ESM, MODERNBERT)
@@ -106,12 +107,15 @@ def _remedy(values: Mapping[str, Any]) -> str:
     return f'it has no "model_type" and no "architectures"; add the "model_type"{example}'
 
 
-def family_for(config: models.TransformerConfig, kind: models.KindOrName) -> Family:
+def family_for(
+    config: models.TransformerConfig, kind: models.KindOrName, head: models.Heads = None
+) -> Family:
     """Returns the family that computes the same as a model of ours.
 
     Args:
       config: of the model, with a vocabulary.
       kind: of the model.
+      head: the config of the head of a classifier or a regression; None: the kind has none.
 
     Raises:
       ModelError: there is none; the line names the fields that the nearest architecture lacks.
@@ -125,10 +129,15 @@ def family_for(config: models.TransformerConfig, kind: models.KindOrName) -> Fam
       jaxlm.errors.ModelError: no architecture of transformers computes what this model does; the nearest, ...
     """
     kind = models.as_kind(kind)
-    families = [family for family in FAMILIES.values() if family.class_of(kind) is not None]
+    if kind in (models.CLASSIFICATION, models.REGRESSION) and isinstance(head, models.HeadConfig):
+        known = (family for family in FAMILIES.values() if family.sequences is not None)
+        families = [family.with_sequence_head(kind, head) for family in known]
+    else:
+        families = [family for family in FAMILIES.values() if family.class_of(kind) is not None]
     if not families:
         own = sorted({family.kind.name for family in FAMILIES.values()})
-        kinds = ", ".join([*own, models.BODY_ALONE.name])
+        others = (models.BODY_ALONE, models.CLASSIFICATION, models.REGRESSION)
+        kinds = ", ".join([*own, *(other.name for other in others)])
         raise ModelError(f"models go back to transformers from {kinds}: got a {kind.name}")
     told = {family.name: _differences(family, config, kind) for family in families}
     nearest = min(families, key=lambda family: len(told[family.name]))
@@ -144,12 +153,14 @@ def _differences(family: Family, config: models.TransformerConfig, kind: models.
     """The fields of a config that a family's config.json cannot express."""
     wanted = _essence(config, kind)
     try:
-        there = family.config(family.config_json(config))
+        values = family.config_json(config)
+        there = family.config(values)
         there = _essence(body_config(family, there) if kind.head is None else there, kind)
     except JaxlmError:
         return [_told(name, value) for name, value in wanted.items()]  # nothing arrives
     # A field that the family's config lacks differs because of another field, which is named.
-    return [_told(name, value) for name, value in wanted.items() if there.get(name, value) != value]
+    of_body = [_told(name, value) for name, value in wanted.items() if there.get(name, value) != value]
+    return of_body + sequence_head_differences(family.sequences, family.sequence_head, values)
 
 
 def _told(name: str, value: Any) -> str:
@@ -160,7 +171,7 @@ def _told(name: str, value: Any) -> str:
 def _essence(config: models.TransformerConfig, kind: models.ModelKind) -> dict[str, Any]:
     """The fields that have an effect on what a model computes."""
     fields = io.flat_fields(models.to_dict(config.resolved()))
-    moot = {*_OF_TRAINING, *(_OF_HEAD if kind.head is None else ())}
+    moot = {*_OF_TRAINING, *(() if kind.head == "tokens" else _OF_HEAD)}
     if config.norm == "rms":
         moot.add("norm_bias")
     if not kind.encoder:

@@ -23,6 +23,7 @@ from jaxlm.pretrained._relatives import check_code
 from jaxlm.pretrained._rope import NAMES as ROPE_NAMES
 from jaxlm.pretrained._rope import Fields, unknown_words
 from jaxlm.pretrained._rows import TensorLayout, TensorRow
+from jaxlm.pretrained._sequence_heads import SequenceHeadTable
 from jaxlm.pretrained._size_checks import check_layers
 from jaxlm.pretrained._tensors import Shape, expected_shapes
 
@@ -92,6 +93,9 @@ class Family:
       zeros: tensors that a file may leave out and that are zeros then.
       untied: changes to `tensors` if embeddings are not tied.
       gated: changes to `tensors` if the feed-forward has a gate.
+      sequences: the head of the class for sequence classification; None: there is no such class.
+      sequence_head: the head of the models, for the family of that class (see `with_sequence_head`); None:
+        the models are language models or bodies.
     """
 
     name: str
@@ -118,6 +122,33 @@ class Family:
     zeros: frozenset[str] = frozenset()
     untied: Mapping[str, str | SourceModules] = dataclasses.field(default_factory=dict)
     gated: Mapping[str, str | SourceModules] = dataclasses.field(default_factory=dict)
+    sequences: SequenceHeadTable | None = None
+    sequence_head: models.HeadConfig | None = None
+
+    def with_sequence_head(self, kind: models.ModelKind, head: models.HeadConfig) -> "Family":
+        """Returns this family with the class for sequence classification in place of the language model's.
+
+        Args:
+          kind: classification or regression.
+          head: of the models.
+
+        Raises:
+          ModelError: transformers has no such class, or none that is supported.
+        """
+        if self.sequences is None:
+            raise ModelError(f"the family {self.name} has no class for sequence classification here")
+        body = {ours: theirs for ours, theirs in self.tensors.items() if not ours.startswith("head.")}
+        return dataclasses.replace(
+            self,
+            architecture=self.sequences.architecture,
+            kind=kind,
+            tensors={**body, **self.sequences.tensors},
+            head=self.sequences.beginnings,
+            tied={},
+            untied={},
+            zeros=frozenset(),
+            sequence_head=head,
+        )
 
     def config(self, values: Mapping[str, Any]) -> models.TransformerConfig:
         """Returns the config that a config.json of this family describes.
@@ -207,7 +238,14 @@ class Family:
             **write_attributes(config, self.attributes),
             **(token_ids or {}),
             **self.write(config),
+            **self._head_attributes(),
         }
+
+    def _head_attributes(self) -> Fields:
+        """The attributes of config.json that describe the head for whole sequences, if there is one."""
+        if self.sequences is None or self.sequence_head is None:
+            return {}
+        return self.sequences.write(self.sequence_head)
 
     def rows(self, config: models.TransformerConfig, kind: models.ModelKind | None = None) -> list[TensorRow]:
         """Returns a row for every parameter of the model, which names its tensors in a file; block by block.
@@ -220,7 +258,8 @@ class Family:
           ModelError: a model of this family has no such parameter.
         """
         config = config.resolved()
-        shapes = _shapes(dataclasses.replace(config, scan_layers=False), kind or self.kind)
+        head = self.sequence_head if (kind or self.kind).sequence_outputs else None
+        shapes = _shapes(dataclasses.replace(config, scan_layers=False), kind or self.kind, head)
         return [self._row(config, ours, shape) for ours, shape in shapes.items()]
 
     def names(
@@ -300,8 +339,10 @@ class Family:
 
 
 @functools.lru_cache(maxsize=8)
-def _shapes(config: models.TransformerConfig, kind: models.ModelKind) -> dict[str, Shape]:
-    return expected_shapes(config, kind)
+def _shapes(
+    config: models.TransformerConfig, kind: models.ModelKind, head: models.HeadConfig | None
+) -> dict[str, Shape]:
+    return expected_shapes(config, kind, head)
 
 
 def _sizes(config: models.TransformerConfig, name: str, parts: int, shape: Shape) -> tuple[int, ...]:

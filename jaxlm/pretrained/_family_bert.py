@@ -4,6 +4,7 @@ from jaxlm import models
 from jaxlm.pretrained._activations import ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, SourceModules
+from jaxlm.pretrained._sequence_heads import SequenceHeadTable, read_pooler, write_dropout
 
 # Post-norm, normalised embeddings, and a transform in front of the output.
 BERT_ENCODER = {
@@ -95,4 +96,11 @@ BERT = Family(
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
     untied={"head.decode.bias": "cls.predictions.decoder.bias"},
+    sequences=SequenceHeadTable(
+        "BertForSequenceClassification",
+        {"head.layer_0": "bert.pooler.dense", "head.output": "classifier"},
+        ("classifier.",),
+        read_pooler,
+        write_dropout,
+    ),
 )

@@ -5,6 +5,11 @@ from jaxlm.pretrained._activations import ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, SourceModules
 from jaxlm.pretrained._family_bert import BERT_ENCODER
+from jaxlm.pretrained._sequence_heads import (
+    SequenceHeadTable,
+    read_distilbert_head,
+    write_distilbert_head,
+)
 
 DISTIL_LAYER = "distilbert.transformer.layer.{layer}"
 
@@ -51,4 +56,11 @@ DISTILBERT = Family(
     head=("vocab_",),
     unused=(r"distilbert\.embeddings\.position_ids",),
     tied={"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"},
+    sequences=SequenceHeadTable(
+        "DistilBertForSequenceClassification",
+        {"head.layer_0": "pre_classifier", "head.output": "classifier"},
+        ("pre_classifier.", "classifier."),
+        read_distilbert_head,
+        write_distilbert_head,
+    ),
 )

@@ -7,7 +7,7 @@ from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, SourceModules
 from jaxlm.pretrained._family_bert import FIRST_NAMES, NO_DECODER, SIZES
-from jaxlm.pretrained._family_roberta import ROBERTA_HEAD, read_offset, write_offset
+from jaxlm.pretrained._family_roberta import ROBERTA_HEAD, classifier_table, read_offset, write_offset
 from jaxlm.pretrained._rope import check_head_width
 
 ESM_LAYER = "esm.encoder.layer.{layer}"
@@ -88,4 +88,5 @@ ESM = Family(
         r"esm\.(.*\.)?rotary_embeddings\.inv_freq",
     ),
     tied={"lm_head.decoder.weight": "esm.embeddings.word_embeddings.weight"},
+    sequences=classifier_table("EsmForSequenceClassification"),
 )

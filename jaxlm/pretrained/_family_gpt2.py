@@ -4,6 +4,7 @@ from jaxlm import models
 from jaxlm.pretrained._activations import ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, SourceModules
+from jaxlm.pretrained._sequence_heads import last_token_table
 
 GPT2 = Family(
     name="gpt2",
@@ -75,4 +76,5 @@ GPT2 = Family(
     head=("lm_head.",),
     unused=(r"transformer\.h\.\d+\.attn\.(bias|masked_bias)",),  # the causal mask
     tied={"lm_head.weight": "transformer.wte.weight"},
+    sequences=last_token_table("GPT2ForSequenceClassification"),
 )

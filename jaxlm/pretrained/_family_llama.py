@@ -8,6 +8,7 @@ from jaxlm.pretrained._activations import GATED_ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, SourceModules
 from jaxlm.pretrained._rope import NAMES, read_rope, write_rope
+from jaxlm.pretrained._sequence_heads import last_token_table
 from jaxlm.pretrained._windows import layer_types, pattern_of, read_late_window, write_late_window
 
 LLAMA_DECODER = {
@@ -119,6 +120,7 @@ LLAMA = Family(
     name="llama",
     architecture="LlamaForCausalLM",
     body_architecture="LlamaModel",
+    sequences=last_token_table("LlamaForSequenceClassification"),
     kind=models.CAUSAL_LM,
     constants=LLAMA_DECODER,
     attributes=(
@@ -137,6 +139,7 @@ MISTRAL = Family(
     name="mistral",
     architecture="MistralForCausalLM",
     body_architecture="MistralModel",
+    sequences=last_token_table("MistralForSequenceClassification"),
     kind=models.CAUSAL_LM,
     constants=LLAMA_DECODER,
     attributes=(
@@ -153,6 +156,7 @@ QWEN2 = Family(
     name="qwen2",
     architecture="Qwen2ForCausalLM",
     body_architecture="Qwen2Model",
+    sequences=last_token_table("Qwen2ForSequenceClassification"),
     kind=models.CAUSAL_LM,
     constants={**LLAMA_DECODER, "qkv_bias": True},
     attributes=sizes(151936, 4096, 22016, 32, 32, 32, None, 32768),
@@ -166,6 +170,7 @@ QWEN3 = Family(
     name="qwen3",
     architecture="Qwen3ForCausalLM",
     body_architecture="Qwen3Model",
+    sequences=last_token_table("Qwen3ForSequenceClassification"),
     kind=models.CAUSAL_LM,
     constants={**LLAMA_DECODER, "qk_norm": True},
     attributes=(*sizes(151936, 4096, 22016, 32, 32, 32, 128, 32768), ATTENTION_BIAS),

@@ -9,6 +9,11 @@ from jaxlm.pretrained._attributes import Attribute, raise_unsupported
 from jaxlm.pretrained._family import Family, Fields
 from jaxlm.pretrained._family_gemma import read_two_ropes, write_two_ropes
 from jaxlm.pretrained._rope import NAMES, check_head_width
+from jaxlm.pretrained._sequence_heads import (
+    SequenceHeadTable,
+    read_modernbert_head,
+    write_modernbert_head,
+)
 from jaxlm.pretrained._windows import FULL, SLIDING, layer_types, pattern_of
 
 MODERNBERT_LAYER = "model.layers.{layer}"
@@ -118,4 +123,11 @@ MODERNBERT = Family(
     prefix="model.",
     head=("head.", "decoder."),
     tied={"decoder.weight": "model.embeddings.tok_embeddings.weight"},
+    sequences=SequenceHeadTable(
+        "ModernBertForSequenceClassification",
+        {"head.layer_0": "head.dense", "head.layer_norm_0": "head.norm", "head.output": "classifier"},
+        ("head.", "classifier."),
+        read_modernbert_head,
+        write_modernbert_head,
+    ),
 )

@@ -16,6 +16,7 @@ from jaxlm.pretrained._family_bert import (
     layers,
     write_types,
 )
+from jaxlm.pretrained._sequence_heads import SequenceHeadTable, read_pooler, write_dropout
 
 
 def read_offset(values: Mapping[str, Any], pad_id: int = 1, rows: int = 512) -> Fields:
@@ -54,6 +55,22 @@ ROBERTA_HEAD = {
     "head.decode.bias": "lm_head.bias",
 }
 
+
+def classifier_table(architecture: str) -> SequenceHeadTable:
+    """Returns the head of RoBERTa for whole sequences, which ESM has too.
+
+    Args:
+      architecture: the class of transformers.
+    """
+    return SequenceHeadTable(
+        architecture,
+        {"head.layer_0": "classifier.dense", "head.output": "classifier.out_proj"},
+        ("classifier.",),
+        read_pooler,
+        write_dropout,
+    )
+
+
 ROBERTA = Family(
     name="roberta",
     architecture="RobertaForMaskedLM",
@@ -88,4 +105,5 @@ ROBERTA = Family(
         "lm_head.decoder.bias": "lm_head.bias",
     },
     untied={"head.decode.bias": "lm_head.decoder.bias"},
+    sequences=classifier_table("RobertaForSequenceClassification"),
 )

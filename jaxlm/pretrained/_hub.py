@@ -14,6 +14,7 @@ from jaxlm import io
 from jaxlm.errors import ModelError, ModelNotFoundError, NotAFolderError
 from jaxlm.pretrained._other_folders import describe_file
 from jaxlm.pretrained._run_checkpoints import is_checkpoint, named_checkpoint
+from jaxlm.pretrained._sentence_folders import transformer_folder
 from jaxlm.pretrained._weights import holds_weights
 
 HUB_NAME = r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?"
@@ -50,7 +51,7 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
     """
     path = Path(name)
     if path.is_dir():
-        return path
+        return transformer_folder(path)
     if (checkpoint := named_checkpoint(name)) is not None:
         return checkpoint
     if path.exists():

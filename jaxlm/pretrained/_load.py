@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from jaxlm import io, models, tokenizers
 from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.pretrained._attributes import architecture_names
-from jaxlm.pretrained._bodies import body_config, infer_model_kind
+from jaxlm.pretrained._bodies import body_config, infer_model_kind, sequence_family, usual_head
 from jaxlm.pretrained._description import OWN_KEYS, Description, read_description, select_head
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
@@ -21,6 +21,7 @@ from jaxlm.pretrained._loaded import ENDS, GENERATION, HUGGINGFACE, Loaded, with
 from jaxlm.pretrained._names import canonical_names
 from jaxlm.pretrained._other_folders import ADAPTER_WEIGHTS, describe_other
 from jaxlm.pretrained._run_checkpoints import is_checkpoint, open_checkpoint
+from jaxlm.pretrained._sentence_folders import SENTENCE_SETTINGS, sentence_settings
 from jaxlm.pretrained._size_checks import check_sizes
 from jaxlm.pretrained._stored import Shape, StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored, expected_shapes, read_params
@@ -48,6 +49,8 @@ class ModelSummary(NamedTuple):
       shapes: the shape of every parameter by its dotted name.
       stored: the names of the dtypes of the tensors in the files, sorted, such as ("bfloat16", "float32").
       left_out: the names of modules in the files that the model does not use, such as further heads.
+      usual_head: the head of the family's class for sequence classification, without a number of outputs;
+        None: the folder is one of jaxlm, or its family has no such class here.
     """
 
     folder: Path
@@ -59,14 +62,22 @@ class ModelSummary(NamedTuple):
     shapes: dict[str, Shape]
     stored: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    usual_head: models.HeadConfig | None = None
 
 
-class _Source(NamedTuple):
-    """A folder, and the description of its model."""
+class ModelSource(NamedTuple):
+    """A folder, and the description of its model.
+
+    Attributes:
+      folder: the folder.
+      description: of the model.
+      family: of a Hugging Face folder; None: the folder is one of jaxlm.
+      left_out: the names of modules in the files that the model does not use.
+    """
 
     folder: Path
     description: Description
-    family: Family | None  # of a Hugging Face folder
+    family: Family | None
     left_out: tuple[str, ...] = ()
 
 
@@ -123,7 +134,7 @@ def load(
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
     with io.reading_from(name):
-        source, stored = _opened(name, kind)
+        source, stored = open_stored(name, kind)
         config, kind, _, _ = source.description
         if needs_head and kind.head is None:
             raise ModelError(without_head(str(name)))
@@ -162,7 +173,7 @@ def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = No
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
     with io.reading_from(name):
-        source, stored = _opened(name, kind)
+        source, stored = open_stored(name, kind)
         config, kind, head, extra = source.description
         _parts(source, stored)
         shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), kind, head)
@@ -177,6 +188,7 @@ def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = No
             shapes,
             kinds,
             source.left_out,
+            usual_head(extra.get(HUGGINGFACE, {}), source.family),
         )
 
 
@@ -197,10 +209,19 @@ def kind_name(name: str | os.PathLike[str]) -> str | None:
         return values.get("objective") if _is_ours(values) else None
 
 
-def _opened(
-    name: str | os.PathLike[str], kind: models.KindOrName | None
-) -> tuple[_Source, dict[str, StoredTensor]]:
-    """A model and its tensors, which are not read; their names complete the description."""
+def open_stored(
+    name: str | os.PathLike[str], kind: models.KindOrName | None = None
+) -> tuple[ModelSource, dict[str, StoredTensor]]:
+    """Returns a model and its tensors, which are not read; their names complete the description.
+
+    Args:
+      name: the model, as `load` takes it.
+      kind: the kind of the model, if the files do not tell it.
+
+    Raises:
+      ModelNotFoundError: there is no model of this name.
+      ModelError: a file cannot be read, or the config has something that is not supported.
+    """
     source = _find(name, kind)
     if is_checkpoint(source.folder):
         return source, open_checkpoint(source.folder, source.description.config)
@@ -217,19 +238,24 @@ def _opened(
         raise ModelError(f"{_where(source.folder, stored)}: {error}") from error
 
 
-def _completed(source: _Source, family: Family, stored: Mapping[str, StoredTensor]) -> _Source:
+def _completed(source: ModelSource, family: Family, stored: Mapping[str, StoredTensor]) -> ModelSource:
     """The description of a Hugging Face folder, completed by the names of its tensors."""
     config, _, heads, extra = source.description
     config = family.settle(config, canonical_names(stored, family.scheme))
-    kind = infer_model_kind(family, config, stored, architecture_names(extra[HUGGINGFACE]))
+    classes = architecture_names(extra[HUGGINGFACE])
+    if family.sequences is not None and family.sequences.architecture in classes:
+        family, labels = sequence_family(family, extra[HUGGINGFACE])
+        kind, heads, extra = family.kind, family.sequence_head, extra | labels.extra
+    else:
+        kind = infer_model_kind(family, config, stored, classes)
     config = body_config(family, config) if kind.head is None else config
     further = {*family.names(config, stored, kind).further.values()}
     beside = [name for name in ADAPTER_WEIGHTS if (source.folder / name).exists()]
     description = Description(config, kind, heads, extra)
-    return source._replace(description=description, left_out=(*sorted(further), *beside))
+    return source._replace(description=description, family=family, left_out=(*sorted(further), *beside))
 
 
-def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> _Source:
+def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> ModelSource:
     folder = find_folder(name)
     path = folder / CONFIG
     if not path.exists() and is_checkpoint(folder):
@@ -248,7 +274,7 @@ def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> _Sour
         raise ModelNotFoundError(f"no model in {folder}: it has no {CONFIG}; {describe_other(folder)}")
     values = _values(path)
     if _is_ours(values):
-        return _Source(folder, read_description(path, kind), None)
+        return ModelSource(folder, read_description(path, kind), None)
     family, config = read_config(path, values)
     if kind is not None:
         raise ModelError(
@@ -257,7 +283,9 @@ def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> _Sour
     generation = _values(folder / GENERATION_CONFIG)
     extra = {HUGGINGFACE: dict(values), **({GENERATION: dict(generation)} if generation else {})}
     extra |= _told_ends(folder / SETTINGS)
-    return _Source(folder, Description(config, family.kind, None, extra), family)
+    settings = sentence_settings(folder)
+    extra |= {SENTENCE_SETTINGS: settings} if settings else {}
+    return ModelSource(folder, Description(config, family.kind, None, extra), family)
 
 
 def _is_ours(values: Mapping[str, Any]) -> bool:
@@ -296,7 +324,7 @@ def _in_dtype(description: Description, dtype: DType | None, compute_dtype: DTyp
     )
 
 
-def _parts(source: _Source, stored: Mapping[str, StoredTensor]) -> dict[str, Parts]:
+def _parts(source: ModelSource, stored: Mapping[str, StoredTensor]) -> dict[str, Parts]:
     """The functions that read the parameters, whose presence and shapes have been checked."""
     (config, kind, heads, _), where = source.description, _where(source.folder, stored)
     if source.family is not None:
@@ -311,7 +339,7 @@ def _where(folder: Path, stored: Mapping[str, StoredTensor]) -> str:
     return str(files.pop() if len(files) == 1 else folder)
 
 
-def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
+def _tokenizer(source: ModelSource) -> tokenizers.Tokenizer | None:
     folder, config = source.folder, source.description.config
     # A run's tokenizer is one file; a Hugging Face folder may have it in several.
     path = folder if source.family is not None else folder / TOKENIZER

@@ -271,6 +271,7 @@ def without_head(name: str) -> str:
       'minilm is a body without a head, which gives hidden states and predicts nothing'
     """
     return (
-        f"{name} is a body without a head, which gives hidden states and predicts nothing: draw a head and "
-        f"train it, jaxlm train --init {name} --data CORPUS, or name a model that has one"
+        f"{name} is a body without a head, which gives hidden states and predicts nothing: take its vectors, "
+        f"jaxlm embed {name}, draw a head and train it, jaxlm train --init {name} --data CORPUS, or name a "
+        "model that has one"
     )

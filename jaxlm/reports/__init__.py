@@ -1,5 +1,6 @@
 """Tables and pictures, drawn from result records only."""
 
+from jaxlm.reports._classes import class_count_table, class_probability_table
 from jaxlm.reports._curve import draw_curve
 from jaxlm.reports._mutant_heat_map import mutant_heat_map_png
 from jaxlm.reports._scores import corpus_line, histogram_png, ranking_table, score_table
@@ -10,10 +11,14 @@ from jaxlm.reports._tables import (
     level_table,
     next_bytes_table,
     next_table,
+    printable_token,
 )
+from jaxlm.reports._vectors import similarity_table, vector_line
 
 __all__ = [
     "byte_evaluation_table",
+    "class_count_table",
+    "class_probability_table",
     "corpus_line",
     "draw_curve",
     "evaluation_table",
@@ -23,6 +28,9 @@ __all__ = [
     "mutant_heat_map_png",
     "next_bytes_table",
     "next_table",
+    "printable_token",
     "ranking_table",
     "score_table",
+    "similarity_table",
+    "vector_line",
 ]

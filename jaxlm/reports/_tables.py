@@ -261,8 +261,11 @@ def byte_name(byte: int) -> str:
 def printable_token(token: str) -> str:
     """Returns a token as a table shows it: quoted, if it has white space or control characters to be seen.
 
+    Args:
+      token: as the tokenizer names it.
+
     Example:
-      >>> from jaxlm.reports._tables import printable_token
+      >>> from jaxlm.reports import printable_token
       >>> printable_token("self"), printable_token(" the"), printable_token("\\n")
       ('self', "' the'", "'\\\\n'")
     """

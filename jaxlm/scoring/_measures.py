@@ -3,9 +3,11 @@
 from jaxlm.scoring.measures import (
     ByteLogLikelihood,
     Conditional,
+    Embedding,
     InstructionRatio,
     LogLikelihood,
     Measure,
+    Prediction,
     PseudoLogLikelihood,
     SinglePass,
     StepScores,
@@ -21,4 +23,6 @@ MEASURES: dict[str, type[Measure]] = {
     "instruction-ratio": InstructionRatio,
     "step-scores": StepScores,
     "byte-log-likelihood": ByteLogLikelihood,
+    "embedding": Embedding,
+    "prediction": Prediction,
 }

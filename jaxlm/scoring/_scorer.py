@@ -23,6 +23,7 @@ from jaxlm.scoring.engine import (
     QueryEngine,
     QueryExtent,
     WorkCounts,
+    check_answers,
     complete_config,
     extent,
     extent_of_block,
@@ -32,7 +33,6 @@ from jaxlm.scoring.engine import (
     query_blocks,
 )
 from jaxlm.scoring.measures import (
-    MODELS_ASKED,
     Context,
     DocumentBlock,
     Measure,
@@ -44,6 +44,12 @@ from jaxlm.scoring.measures import (
 )
 
 LOG = logging.getLogger(__name__)
+# What a model is asked if its user does not say it, by the first question that it answers.
+USUAL_MEASURES: tuple[tuple[models.Question, str], ...] = (
+    ("fill", "pseudo-log-likelihood"),
+    ("next_token", "log-likelihood"),
+    ("outputs", "prediction"),
+)
 
 
 class Scorer:
@@ -56,7 +62,7 @@ class Scorer:
       engine: what answers queries: an `Engine`, which runs the model on the devices, or the measure's own.
 
     Args:
-      loaded: a causal or a masked LM with its tokenizer.
+      loaded: a model that answers one of the measure's `questions`, with its tokenizer.
       measure: the measure that is computed.
       config: how queries are packed into batches; None: values that follow from the model.
 
@@ -67,13 +73,7 @@ class Scorer:
     def __init__(
         self, loaded: pretrained.Loaded, measure: Measure, config: EngineConfig | None = None
     ) -> None:
-        if loaded.kind.head is None:
-            raise ScoreError(pretrained.without_head("this model"))
-        if loaded.kind.question not in measure.questions:
-            models_asked = " or a ".join(MODELS_ASKED[question] for question in measure.questions)
-            raise ScoreError(
-                f"{measure.name} is asked of a {models_asked}: this model is a {loaded.kind.name}"
-            )
+        check_answers(loaded.kind, measure.questions, measure.name)
         if loaded.tokenizer is None:
             raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
         # Each thread that makes queries knows the tokens of the block of texts that it is at.
@@ -87,6 +87,7 @@ class Scorer:
             loaded.ends,
             self._encode,
             loaded.extra,
+            loaded.head,
         )
         self.measure = measure.resolved(self._context)
         remark = self.measure.remark(self._context, measure)
@@ -259,7 +260,7 @@ def score(
         single record is one document.
       measure: a measure with its options, or the name of a measure (a key of `MEASURES`), which stands for
         its default options; None: the log-likelihood for a causal model, the pseudo-log-likelihood for a
-        masked one.
+        masked one, and predictions for a classifier or a regression.
       config: how queries are packed into batches; None: values that follow from the model.
 
     Raises:
@@ -279,7 +280,8 @@ def score(
       0 5 None
       1 None no tokens: the text is empty
     """
-    usual = "pseudo-log-likelihood" if loaded.kind.fill else "log-likelihood"
+    asked = (name for question, name in USUAL_MEASURES if question in loaded.kind.questions)
+    usual = next(asked, MEASURES["log-likelihood"].name)
     scorer = make_scorer(loaded, usual if measure is None else measure, config)
     ids: deque[str] = deque()
     records = [records] if isinstance(records, data.Record) else tokenizers.as_texts(records)

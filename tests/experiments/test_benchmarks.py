@@ -84,6 +84,7 @@ def test_an_unknown_device_has_no_peak(load):
         *("masked_lm_step", "mixed_lengths", "import_time", "_jaxlm_side", "_torch_side"),
         *("step_scores", "_step_scores_jaxlm", "_step_scores_inseq"),
         *("bytes", "_bytes_texts", "_bytes_jaxlm", "_bytes_genlm"),
+        *("embed", "_embed_jaxlm", "_embed_sentence_transformers"),
     ],
 )
 def test_each_opens_without_its_peers(load, name):

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxlm import models, pretrained
 from jaxlm.devices import Layout
-from jaxlm.errors import ScoreError
+from jaxlm.scoring.engine._asked_models import check_answers
 from jaxlm.scoring.engine._block_answers import AnswerCollector, BlockAnswers
 from jaxlm.scoring.engine._device_rows import BatchShape, DeviceRows, PackedBatch
 from jaxlm.scoring.engine._engine_config import (
@@ -53,15 +53,14 @@ class Engine:
       work: what has been computed so far, as `WorkCounts`: numbers of queries, batches, tokens and positions.
 
     Args:
-      loaded: a causal or a masked LM.
+      loaded: a model that answers one of the forward's `questions`, by default a causal or a masked LM.
       config: how queries are packed into batches; None: `EngineConfig()`, whose values follow from the model
         and the devices.
       forward: what the devices compute for each query, such as `LogProbForward(top_k=5)` or a `StepForward`;
         None: `LogProbForward()`, the log-probability of each target.
 
     Raises:
-      ScoreError: if the model has no token head, is neither a causal nor a masked LM, or does not fit the
-        forward.
+      ScoreError: if the model answers none of the forward's `questions`, or does not fit the forward.
       ConfigError: if the number of rows in a batch is not a multiple of the number of devices, or the model
         is an ensemble that shares one body.
 
@@ -87,13 +86,8 @@ class Engine:
         config: EngineConfig | None = None,
         forward: Forward | None = None,
     ) -> None:
-        if loaded.kind.head is None:
-            raise ScoreError(pretrained.without_head("this model"))
-        if not loaded.kind.score:
-            raise ScoreError(
-                f"tokens are scored by a causal or a masked LM: this model is a {loaded.kind.name}"
-            )
         forward = LogProbForward() if forward is None else forward
+        check_answers(loaded.kind, forward.questions, type(forward).__name__)
         self._model_config = loaded.config
         self.config = complete_config(config, loaded)
         is_shared = forward.shared_contexts and can_share_contexts(loaded)

@@ -49,6 +49,7 @@ class Forward(abc.ABC):
     asked about a target (`Query.scored`).
 
     Attributes:
+      questions: what a model is asked, of which it has to answer one (see `models.ModelKind.questions`).
       each: the axis of an answer's arrays: "place" if they have one row for each place of the query, as many
         as `Query.scored` has, or "query" if they hold one value for the whole query and have no such axis.
       shared_contexts: whether queries that begin with the same `Query.context` may share one copy of that
@@ -57,6 +58,7 @@ class Forward(abc.ABC):
       contrasts: whether each query is compared with another sequence (`Query.contrast`).
     """
 
+    questions: ClassVar[tuple[models.Question, ...]] = ("next_token", "fill")
     each: ClassVar[AnswerUnit] = "place"
     shared_contexts: bool = False
     contrasts: bool = False

@@ -6,6 +6,7 @@ from jaxlm.scoring.jobs._job import finish_writing, run_job
 from jaxlm.scoring.jobs._job_config import JobConfig, JobFinished, JobProgress, RowScorer
 from jaxlm.scoring.jobs._ray import run_ray_job, start_ray
 from jaxlm.scoring.jobs._sources import Source, file_source
+from jaxlm.scoring.jobs._vector_files import write_vectors
 
 __all__ = [
     "JobConfig",
@@ -20,4 +21,5 @@ __all__ = [
     "run_job",
     "run_ray_job",
     "start_ray",
+    "write_vectors",
 ]

@@ -9,6 +9,7 @@ import pyarrow as pa
 from jaxlm import data
 from jaxlm.scoring.jobs._part_files import seal_table
 from jaxlm.scoring.jobs._plan import CutPosition, Plan
+from jaxlm.scoring.jobs._vectors import column_of
 
 Base = Literal["e", "2"]
 
@@ -126,7 +127,7 @@ def encode_part(
       The file's bytes: the same for the same arguments.
     """
     ids = pa.array((escape_surrogates(document.id) for document in part.documents), pa.string())
-    own = [pa.array([row.get(field.name) for row in rows], field.type) for field in columns]
+    own = [column_of([row.get(field.name) for row in rows], field.type) for field in columns]
     if base == "2":
         own = [
             _in_bits(array) if is_in_nats(field) else array for array, field in zip(own, columns, strict=True)

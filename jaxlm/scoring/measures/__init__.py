@@ -2,6 +2,7 @@
 
 from jaxlm.scoring.measures._byte_log_likelihood import ByteLogLikelihood
 from jaxlm.scoring.measures._conditional import Conditional
+from jaxlm.scoring.measures._embedding import Embedding
 from jaxlm.scoring.measures._instruction_ratio import InstructionRatio
 from jaxlm.scoring.measures._log_likelihood import log_likelihood, segment_log_likelihood, span_mask
 from jaxlm.scoring.measures._log_likelihood_measure import LogLikelihood
@@ -9,7 +10,6 @@ from jaxlm.scoring.measures._masked_checks import check_choices, check_vocabular
 from jaxlm.scoring.measures._masked_spans import JoinedQueries, MaskedSpans, mask_each_token
 from jaxlm.scoring.measures._masked_texts import MaskedText, masked_text, window_start, word_numbers
 from jaxlm.scoring.measures._measure import (
-    MODELS_ASKED,
     Context,
     DocumentBlock,
     Measure,
@@ -20,6 +20,7 @@ from jaxlm.scoring.measures._measure import (
     nats,
 )
 from jaxlm.scoring.measures._openings import usual_frame
+from jaxlm.scoring.measures._prediction import Prediction
 from jaxlm.scoring.measures._pseudo_log_likelihood import PseudoLogLikelihood
 from jaxlm.scoring.measures._rounds import generation_size, rows_in_rounds
 from jaxlm.scoring.measures._single_pass import SinglePass, noise_shares
@@ -28,11 +29,11 @@ from jaxlm.scoring.measures._vocabularies import Vocabulary, vocabulary_ids
 from jaxlm.scoring.measures._windows import LongPolicy, Window, windows
 
 __all__ = [
-    "MODELS_ASKED",
     "ByteLogLikelihood",
     "Conditional",
     "Context",
     "DocumentBlock",
+    "Embedding",
     "InstructionRatio",
     "JoinedQueries",
     "LogLikelihood",
@@ -40,6 +41,7 @@ __all__ = [
     "MaskedSpans",
     "MaskedText",
     "Measure",
+    "Prediction",
     "PseudoLogLikelihood",
     "Question",
     "Round",

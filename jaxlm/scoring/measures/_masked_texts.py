@@ -74,6 +74,18 @@ def masked_text(
     return MaskedText(tokens, regular, opening, closing)
 
 
+def regular_tokens(tokenizer: tokenizers.Tokenizer, tokens: np.ndarray) -> np.ndarray:
+    """Returns which tokens are not special, `Bool[n]`; the unknown token is not, as it stands for a symbol.
+
+    Args:
+      tokenizer: the model's tokenizer.
+      tokens: `Int[n]` ids.
+    """
+    unk = tokenizer.specials.unk
+    regular = ~_special_mask(tokenizer)[tokens]
+    return regular if unk is None else regular | (tokens == unk)
+
+
 def word_numbers(
     tokenizer: tokenizers.Tokenizer, text: str, regular: np.ndarray, words: WordUnit = "auto"
 ) -> np.ndarray:

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +22,7 @@ from jaxlm.scoring.engine import (
     vocab_size_of,
 )
 
-Question = Literal["next_token", "fill"]
-MODELS_ASKED: dict[Question, str] = {
-    "next_token": models.CAUSAL_LM.name,
-    "fill": models.MASKED_LM.name,
-}
+Question = models.Question
 # The smallest values of options that several measures have.
 LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1, "max_stems": 1}
 
@@ -44,6 +40,7 @@ class Context(NamedTuple):
       encode: a function from a text to its ids without special tokens. It returns what `tokenizer.encode`
         returns, but looks first in the block of texts that was encoded ahead.
       extra: the further entries of the model's config.json (see `pretrained.Loaded`).
+      head: the config of the head of a classifier or a regression; None: the kind has no config of a head.
     """
 
     config: models.TransformerConfig
@@ -53,6 +50,13 @@ class Context(NamedTuple):
     ends: bool
     encode: Callable[[str], np.ndarray]
     extra: Mapping[str, Any] = MappingProxyType({})
+    head: models.Heads = None
+
+    @property
+    def sentence_settings(self) -> Mapping[str, Any]:
+        """How a sentence-transformers model makes vectors (see `pretrained.load`); empty for other models."""
+        settings = self.extra.get(pretrained.SENTENCE_SETTINGS)
+        return settings if isinstance(settings, Mapping) else {}
 
     @property
     def vocab_size(self) -> int:
@@ -103,8 +107,9 @@ class Measure(abc.ABC):
 
     Attributes:
       name: the measure's name on the command line and in `MEASURES`.
-      questions: which models can be asked: ("next_token",) stands for causal LMs, ("fill",) for masked LMs,
-        and both words for both; see `ModelKind.question`.
+      questions: what a model is asked, of which it has to answer one: ("next_token",) stands for causal LMs,
+        ("fill",) for masked LMs, both words for both, ("vectors",) for every model with a body, and
+        ("outputs",) for classifiers and regressions; see `models.ModelKind.questions`.
       asks_again: whether `advance` may return another round.
       reads_blocks: whether `advance_block` can make the rows of many documents at once.
       reads_each_token: whether the model reads a text about as often as the text has tokens, so that each

@@ -38,7 +38,9 @@ FINE_TUNING = OptimizerConfig(learning_rate=5e-5, warmup=0.1)
 def experiment_from_model(name: str, experiment: Experiment | None = None) -> Experiment:
     """Returns the experiment that trains a model further: with its transformer, tokenizer and objective.
 
-    An experiment of classification or regression keeps its own objective, and its head is drawn anew. A body
+    An experiment of classification or regression keeps its own objective, and its head is drawn anew. If the
+    experiment leaves the head as it is by default and the model is a Hugging Face model, the head is that of
+    its family's class for sequence classification, so that `convert` can write the trained model. A body
     without a head is trained as a causal LM if it is causal, else as a masked LM.
 
     Args:
@@ -67,6 +69,8 @@ def experiment_from_model(name: str, experiment: Experiment | None = None) -> Ex
             "out, or take a masked or causal LM"
         )
     head = model.head if objective.kind == model.kind and model.head is not None else experiment.head
+    if objective.kind.sequence_outputs and head == models.HeadConfig():
+        head = model.usual_head or head
     tokenizer = _tokenizer(model.folder)
     # For an encoder-decoder the tokenizer's file decides, which may put nothing around a text.
     may_end = objective.kind.encoder or tokenizer.specials.ends is not None
@@ -106,7 +110,7 @@ def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     """Returns a run's initial parameters: the pretrained model's, completed by randomly drawn ones.
 
     The body is the pretrained model's. The head is the pretrained model's if it was trained with the same
-    objective; else it is drawn.
+    objective; else it is drawn, but for layers that a Hugging Face folder has (`pretrained.head_start`).
 
     Args:
       experiment: the experiment of the run; its `run.init` names the pretrained model.
@@ -147,6 +151,7 @@ def initial_weights(experiment: Experiment, task: Task, drawn: Mapping[str, Any]
         )
     params = _stacked_as(loaded.params, loaded.config, task.config)
     head = _head(loaded, params, experiment.resolved_objective.kind)
+    head = _begun_head(name, loaded, task, drawn) if head is None else head
     if head is None:
         reason = "is a body" if loaded.kind.head is None else f"was trained as {loaded.kind.name}"
         LOG.info("the head is drawn: %s %s", name, reason)
@@ -199,6 +204,19 @@ def _head(
         return None
     # A tied output without a bias has no parameters of its own.
     return {name: tree for name, tree in params.items() if name not in models.BODIES}
+
+
+def _begun_head(
+    name: str, loaded: pretrained.Loaded, task: Task, drawn: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Returns a drawn sequence head with the layers that a Hugging Face folder has; None if it has none."""
+    if not isinstance(task.head, models.HeadConfig) or "huggingface" not in loaded.extra:
+        return None
+    layers = pretrained.head_start(name, task.head)
+    if not layers:
+        return None
+    LOG.info("the head begins with layers of %s: %s", name, ", ".join(layers))
+    return {"head": {**drawn["head"], **layers}}
 
 
 def _check_same_shapes(where: str, begun: Mapping[str, Any], drawn: Mapping[str, Any]) -> None:

@@ -120,6 +120,12 @@ def test_a_classifier_takes_the_body_and_draws_its_head(gpt2, tmp_path):
     loaded = trained(experiment, tmp_path / "run")
     jax.tree.map(np.testing.assert_array_equal, loaded.params["body"], params["body"])
     assert loaded.kind.name == "classification" and "head" in loaded.params
+    # The head is that of transformers' class, which can therefore be written.
+    assert (loaded.head.pooling, loaded.head.output_bias) == ("last", False)
+    name = pretrained.save_huggingface(tmp_path / "back", loaded)
+    back = pretrained.load(tmp_path / "back")
+    assert name == "GPT2ForSequenceClassification" and back.extra["classes"] == ["even", "odd"]
+    jax.tree.map(np.testing.assert_array_equal, back.params, loaded.params)
 
 
 @pytest.mark.parametrize("objective", ["masked_lm", "causal_lm", "classification", "regression"])
