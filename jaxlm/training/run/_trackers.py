@@ -14,7 +14,7 @@ from jaxlm.training.run._experiment import Experiment
 
 TrackerName = Literal["tensorboard", "wandb"]
 # The module that each tracker needs.
-MODULES: dict[str, str] = {"tensorboard": "tensorboardX", "wandb": "wandb"}
+LIBRARIES: dict[str, str] = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 PROGRESS_NUMBERS = ("loss", "accuracy", "learning_rate", "tokens_per_second", "bad_steps")
 
 
@@ -187,7 +187,7 @@ def open_tracker(name: str, folder: str | os.PathLike[str], experiment: Experime
     if name not in TRACKERS:
         raise UsageError(f"a tracker is one of {', '.join(get_args(TrackerName))}: got {name!r}")
     try:
-        library = importlib.import_module(MODULES[name])
+        library = importlib.import_module(LIBRARIES[name])
     except ImportError as error:
-        raise UsageError(f"tracker {name} needs {MODULES[name]}: pip install 'jaxlm[{name}]'") from error
+        raise UsageError(f"tracker {name} needs {LIBRARIES[name]}: pip install 'jaxlm[{name}]'") from error
     return TRACKERS[name](library, Path(folder), experiment)
