@@ -21,6 +21,7 @@ from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE
 from jaxlm.decoding.bytes._states import as_bytes, sample_dict
 from jaxlm.decoding.bytes._stem_readings import StemReading, read_stems
 from jaxlm.decoding.bytes._stem_tree import stem_sums
+from jaxlm.decoding.bytes._trie import nodes_of_bytes
 from jaxlm.errors import UsageError
 
 
