@@ -42,7 +42,9 @@ def evaluate_models_of_bytes(options: Evaluate, given: Iterable[str]) -> int:
     where = " ".join(corpus) or "its own test split"
     _tell_left_out(by_model)
     if options.json:
-        print(json.dumps({"corpus": where, "models": [as_json(*item) for item in by_model.items()]}))
+        print(
+            json.dumps({"corpus": where, "models": [evaluation_as_json(*item) for item in by_model.items()]})
+        )
         return 0
     count = "1 document" if first.documents == 1 else f"{first.documents:,} documents"
     print(f"{where}: {count}, {first.num_bytes:,} bytes")
@@ -77,7 +79,7 @@ def divide_models(model: str, others: Sequence[str]) -> tuple[list[str], tuple[s
     return models, tuple(rest)
 
 
-def as_json(model: str, evaluation: scoring.ByteEvaluation) -> dict[str, Any]:
+def evaluation_as_json(model: str, evaluation: scoring.ByteEvaluation) -> dict[str, Any]:
     """Returns the evaluation of a model as JSON values.
 
     Args:

@@ -53,7 +53,7 @@ def test_the_measure_may_be_named_and_the_same_command_goes_on(score, tmp_path, 
     ("options", "message"),
     [
         (["--tokens"], "unknown option --tokens"),
-        (["--bos", "none"], "unknown option --bos"),
+        (["--bos", "none"], "--bos is one of 'document', 'window'"),
         (
             ["--measure", "conditional"],
             "--unit byte is the measure byte-log-likelihood: got the measure cond",

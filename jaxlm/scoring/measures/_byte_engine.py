@@ -8,7 +8,7 @@ from jaxlm.errors import JaxlmError, ScoreError
 from jaxlm.scoring.engine import EngineConfig, EngineSettings, Query
 
 # Texts that are scored in one call, and bytes that end such a call early.
-TEXTS_AT_ONCE, BYTES_AT_ONCE = 256, 1 << 17
+TEXTS_OF_A_CALL, BYTES_OF_A_CALL = 256, 1 << 17
 
 
 class ByteEngine:
@@ -69,7 +69,7 @@ class ByteEngine:
         for query in queries:
             texts.append(query.tokens.astype("uint8").tobytes())
             size += len(texts[-1])
-            if len(texts) >= TEXTS_AT_ONCE or size >= BYTES_AT_ONCE:
+            if len(texts) >= TEXTS_OF_A_CALL or size >= BYTES_OF_A_CALL:
                 yield from self._scores(texts)
                 texts, size = [], 0
         yield from self._scores(texts)

@@ -116,7 +116,7 @@ def test_special_tokens_in_a_text_are_plain_bytes(bytes_lm):
 
 def test_texts_are_scored_in_calls_of_few_bytes(loaded, monkeypatch):
     together = rows(loaded, TEXTS)
-    monkeypatch.setattr(_byte_engine, "BYTES_AT_ONCE", 9)
+    monkeypatch.setattr(_byte_engine, "BYTES_OF_A_CALL", 9)
     for one, other in zip(rows(loaded, TEXTS), together, strict=True):
         assert one["log_likelihood"] == pytest.approx(other["log_likelihood"], abs=1e-5)
 
