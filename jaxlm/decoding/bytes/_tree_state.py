@@ -18,7 +18,7 @@ from jaxlm.decoding.bytes._forecasts import (
     Forecast,
     LMNode,
     Stem,
-    TooLongError,
+    LongContextError,
     check_depths,
     forecasts,
     next_masses,
@@ -227,7 +227,7 @@ class TreeByteState(StatefulByteLM):
     def _is_full(self) -> bool:
         try:
             reading = _run(self._read(), self)
-        except TooLongError:
+        except LongContextError:
             return True
         reads = models.longest_text(self.byte_model.model.config)
         return any(stem.node.depth > reads for stem in reading.stems if stem.forecast is None)
