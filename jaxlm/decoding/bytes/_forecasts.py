@@ -31,7 +31,7 @@ NO_FIRST_BYTE = (
 )
 
 
-class TooLongError(UsageError):
+class LongContextError(UsageError):
     """A context has more tokens than the model reads."""
 
 
@@ -75,11 +75,11 @@ def check_depths(byte_model: ByteModel, nodes: Sequence[LMNode]) -> None:
       nodes: its contexts, one or more.
 
     Raises:
-      TooLongError: if a context, with the opening, has more tokens than the model reads.
+      LongContextError: if a context, with the opening, has more tokens than the model reads.
     """
     longest, reads = max(node.depth for node in nodes), models.longest_text(byte_model.model.config)
     if longest > reads:
-        raise TooLongError(
+        raise LongContextError(
             f"the text has {longest} tokens with the opening and the model reads at most {reads}: shorten it"
         )
 
@@ -137,7 +137,12 @@ def _forecast_arrays(
 
 
 def next_masses(byte_model: ByteModel, stems: Sequence[Stem]) -> np.ndarray:
-    """Returns the log-mass of each next byte behind each stem, `Float64[K 256]`, in nats."""
+    """Returns the log-mass of each next byte behind each stem, `Float64[K 256]`, in nats.
+
+    Args:
+      byte_model: the model.
+      stems: those that are live, with forecasts.
+    """
     masses, trie = np.full((len(stems), 256), -np.inf), host_trie(byte_model)
     for row, stem in zip(masses, stems, strict=True):
         if stem.forecast is not None and stem.trie_node == TRIE_ROOT:

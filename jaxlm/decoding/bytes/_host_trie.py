@@ -24,13 +24,21 @@ class HostTrie:
         return int(self._children[edge]) if edge >= 0 else -1
 
     def children(self, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns the bytes that may follow a node, and the starts and ends of their intervals of tokens."""
+        """Returns the bytes that may follow a node, and the starts and ends of their intervals of tokens.
+
+        Args:
+          node: of the trie; -1 has no bytes behind it.
+        """
         edges = slice(self._starts[node], self._starts[node + 1]) if node >= 0 else slice(0, 0)
         children = self._children[edges]
         return self._letters[edges], self._firsts[children], self._ends[children]
 
     def interval(self, node: int) -> tuple[int, int]:
-        """Returns the start and the end of the sorted tokens whose bytes begin with a node's."""
+        """Returns the start and the end of the sorted tokens whose bytes begin with a node's.
+
+        Args:
+          node: of the trie.
+        """
         return int(self._firsts[node]), int(self._ends[node])
 
     def descend(self, text: bytes) -> int:

@@ -17,8 +17,8 @@ from jaxlm.decoding.bytes._forecasts import (
     NO_FIRST_BYTE,
     Forecast,
     LMNode,
+    LongContextError,
     Stem,
-    TooLongError,
     check_depths,
     forecasts,
     next_masses,
@@ -230,7 +230,7 @@ class TreeByteState(StatefulByteLM):
     def _is_full(self) -> bool:
         try:
             reading = _run(self._read(), self)
-        except TooLongError:
+        except LongContextError:
             return True
         reads = models.longest_text(self.byte_model.model.config)
         return any(stem.node.depth > reads for stem in reading.stems if stem.forecast is None)

@@ -30,6 +30,14 @@ class TreeText:
     """A text that is being written: its stems, which of them the model has read, and the bytes so far."""
 
     def __init__(self, prompt: bytes, tree: StemTree, log_probs: Sequence[float], tail: bytes) -> None:
+        """Makes it.
+
+        Args:
+          prompt: the bytes that are given.
+          tree: its stems.
+          log_probs: of each stem.
+          tail: the bytes behind the anchor.
+        """
         self.prompt, self.tail, self.anchor = prompt, tail, tree.anchor
         self.tokens, self.parents = tree.tokens.tolist(), tree.parents.tolist()
         self.depths: list[int] = tree.depths.tolist()
@@ -50,7 +58,11 @@ class TreeText:
         self.ended_by: EndedBy | None = None
 
     def path(self, node: int) -> Iterator[int]:
-        """Yields a node and its ancestors that have tokens."""
+        """Yields a node and its ancestors that have tokens.
+
+        Args:
+          node: a number of a stem.
+        """
         while node >= 0 and self.tokens[node] >= 0:
             yield node
             node = self.parents[node]
@@ -104,7 +116,12 @@ class TreeText:
         self.slots = [NO_SLOT if token >= 0 else -1 for token in self.tokens]
 
     def moved(self, slots: Sequence[int], num_slots: int) -> None:
-        """Notes where the nodes are after the tree was made compact."""
+        """Notes where the nodes are after the tree was made compact.
+
+        Args:
+          slots: the new slot of each old one, -1 where the node was removed.
+          num_slots: how many slots the tree has.
+        """
         self.slots = [slots[slot] if slot >= 0 else slot for slot in self.slots]
         self.slots = [
             NO_SLOT if slot < 0 and token >= 0 else slot
@@ -114,7 +131,14 @@ class TreeText:
         self.free = sorted(set(range(num_slots)).difference(self.slots), reverse=True)
 
     def add(self, symbol: int, log_prob: float, max_new_bytes: int, stops: Sequence[bytes]) -> None:
-        """Adds a byte that was chosen, or ends the text."""
+        """Adds a byte that was chosen, or ends the text.
+
+        Args:
+          symbol: the byte, 256 for the end, or -1 where none may be chosen.
+          log_prob: of the symbol.
+          max_new_bytes: the most new bytes.
+          stops: bytes that end a text.
+        """
         if symbol == NO_SYMBOL:
             self.ended_by = "length"
             return
@@ -134,7 +158,13 @@ class TreeText:
 def first_text(
     byte_model: ByteModel, prompt: bytes, reading: StemReading | None
 ) -> tuple[TreeText, list[tuple[int, int]]]:
-    """A text before its first new byte, and its live stems: a node and the trie's node behind it."""
+    """Returns a text before its first new byte, and its live stems: a node and the trie's node behind it.
+
+    Args:
+      byte_model: the model.
+      prompt: the bytes that are given.
+      reading: what the model says behind its stems; None: there is nothing to read.
+    """
     if reading is None:
         tree = stem_tree(byte_model.encoder, b"", byte_model.opening_ids)
         text = TreeText(prompt, tree, [0.0] * tree.num_nodes, b"")

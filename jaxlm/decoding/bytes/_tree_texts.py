@@ -66,12 +66,12 @@ def write_with_trees(
     names, results = np.asarray(choice.names), []
     for begin in range(0, len(texts), size):
         own = choice._replace(names=names[begin : begin + size])
-        group = _Group(byte_model, texts[begin : begin + size], own, max_new_bytes, stops)
+        group = _TreeTexts(byte_model, texts[begin : begin + size], own, max_new_bytes, stops)
         results += group.written()
     return results
 
 
-class _Group:
+class _TreeTexts:
     """Texts that are written together, one row of the device's arrays each."""
 
     def __init__(

@@ -69,7 +69,7 @@ def test_a_tree_that_is_full_is_made_compact_or_larger(monkeypatch, num_slots):
     prompts = [b"abcab", b"ab"]
     expected = generate_bytes(model, prompts, config, rng=KEY)
     calls = {"compact": 0, "grown": 0}
-    compact, grow = tree_texts.compact_tree_loop, tree_texts._Group._grow
+    compact, grow = tree_texts.compact_tree_loop, tree_texts._TreeTexts._grow
 
     def counted(loop):
         calls["compact"] += 1
@@ -80,7 +80,7 @@ def test_a_tree_that_is_full_is_made_compact_or_larger(monkeypatch, num_slots):
         grow(group)
 
     monkeypatch.setattr(tree_texts, "compact_tree_loop", counted)
-    monkeypatch.setattr(tree_texts._Group, "_grow", grown)
+    monkeypatch.setattr(tree_texts._TreeTexts, "_grow", grown)
     monkeypatch.setattr(tree_texts.ops, "fine_bucket", lambda size: min(size, num_slots))
     same(generate_bytes(model, prompts, config, rng=KEY), expected)
     assert calls["compact"] and (calls["grown"] > 0) == (num_slots == 24)
