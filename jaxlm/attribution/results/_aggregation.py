@@ -12,7 +12,7 @@ import numpy as np
 from jaxlm.attribution.results._fields import AttributionFields
 from jaxlm.errors import UsageError
 
-Result = TypeVar("Result", bound=AttributionFields)
+AnyAttribution = TypeVar("AnyAttribution", bound=AttributionFields)
 Aggregation = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -79,7 +79,7 @@ def aggregate(scores: np.ndarray, function: str, axis: int) -> np.ndarray:
     return combined.astype(scores.dtype)
 
 
-def over_width(result: Result, function: str = "vnorm") -> Result:
+def over_width(result: AnyAttribution, function: str = "vnorm") -> AnyAttribution:
     """Returns an attribution with one score for each token, from one with a score for each dimension.
 
     Args:
@@ -124,7 +124,7 @@ def is_granular(result: AttributionFields) -> bool:
     return any(array is not None and array.ndim > 2 for array in (result.scores, result.source_scores))
 
 
-def with_note(result: Result, note: str) -> Result:
+def with_note(result: AnyAttribution, note: str) -> AnyAttribution:
     """Returns an attribution whose settings say one more step of aggregation, in "aggregation".
 
     Args:

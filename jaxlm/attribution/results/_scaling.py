@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxlm.attribution.results._aggregation import Result, is_granular, with_note
+from jaxlm.attribution.results._aggregation import AnyAttribution, is_granular, with_note
 from jaxlm.attribution.results._fields import AttributionFields
 from jaxlm.errors import UsageError
 
 
-def normalize_scores(result: Result) -> Result:
+def normalize_scores(result: AnyAttribution) -> AnyAttribution:
     """Returns an attribution whose scores' magnitudes add up to 1 for every prediction.
 
     Every score is divided by the sum of the magnitudes of all scores of its prediction, those of the source
@@ -38,7 +38,7 @@ def normalize_scores(result: Result) -> Result:
     return _divided(result, np.where(sums == 0, 1.0, sums), "normalized: magnitudes add up to 1")
 
 
-def rescale_scores(result: Result) -> Result:
+def rescale_scores(result: AnyAttribution) -> AnyAttribution:
     """Returns an attribution whose scores are divided by their largest magnitude, over all predictions.
 
     Args:
@@ -60,7 +60,7 @@ def rescale_scores(result: Result) -> Result:
     return _divided(result, np.float64(largest or 1.0), "rescaled: the largest magnitude is 1")
 
 
-def difference(first: Result, second: AttributionFields) -> Result:
+def difference(first: AnyAttribution, second: AttributionFields) -> AnyAttribution:
     """Returns the difference of two attributions, score by score: the first minus the second.
 
     It answers what two runs do differently, for example a sentence with "he" and the same with "she".
@@ -115,12 +115,12 @@ def difference(first: Result, second: AttributionFields) -> Result:
 
 
 def select(
-    result: Result,
+    result: AnyAttribution,
     *,
     inputs: slice = slice(None),
     sources: slice = slice(None),
     predictions: slice = slice(None),
-) -> Result:
+) -> AnyAttribution:
     """Returns the part of an attribution with some of its tokens and predictions.
 
     Args:
@@ -176,7 +176,7 @@ def _sides(result: AttributionFields) -> list[np.ndarray]:
     return [own for own in (result.scores, result.source_scores) if own is not None]
 
 
-def _divided(result: Result, divisor: Any, note: str) -> Result:
+def _divided(result: AnyAttribution, divisor: Any, note: str) -> AnyAttribution:
     scores, source = (
         None if own is None else (own / divisor).astype(own.dtype)
         for own in (result.scores, result.source_scores)

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm import steps, tokenizers
-from jaxlm.attribution.results._aggregation import Result, aggregate, with_note
+from jaxlm.attribution.results._aggregation import AnyAttribution, aggregate, with_note
 from jaxlm.attribution.results._fields import AttributionFields
 from jaxlm.attribution.results._words import (
     Convention,
     join_tokens,
     mark_convention,
+    token_words,
     tokenizer_words,
-    word_numbers,
 )
 from jaxlm.errors import UsageError
 
@@ -21,13 +21,13 @@ Spans = Sequence[tuple[int, int]]
 
 
 def merge_spans(
-    result: Result,
+    result: AnyAttribution,
     spans: Spans = (),
     *,
     source_spans: Spans = (),
     function: str = "absmax",
     merge_predictions: bool = True,
-) -> Result:
+) -> AnyAttribution:
     """Returns an attribution in which each span of neighbouring tokens is one unit.
 
     The scores of a span are made into one by the named function; NaNs are left out. Explained predictions
@@ -86,19 +86,19 @@ def merge_spans(
 
 
 def merge_words(
-    result: Result,
+    result: AnyAttribution,
     *,
     tokenizer: tokenizers.Tokenizer | None = None,
     target_tokenizer: tokenizers.Tokenizer | None = None,
     function: str = "absmax",
     merge_predictions: bool = True,
-) -> Result:
+) -> AnyAttribution:
     """Returns an attribution with one unit for each word, the last word included.
 
     Args:
       result: an attribution of tokens.
       tokenizer: the model's tokenizer, by which words are divided as it divides them. None, or where it
-        divides no words: by the marks in the tokens' strings (see `word_numbers`).
+        divides no words: by the marks in the tokens' strings (see `token_words`).
       target_tokenizer: the tokenizer of an encoder-decoder's targets, if it is another; None: `tokenizer`.
       function: the name of a function of `aggregate`.
       merge_predictions: whether predictions of one word become one prediction, too.
@@ -197,7 +197,9 @@ def _span_of(name: str) -> str:
         return "absmax"
 
 
-def _with_values(merged: Result, result: AttributionFields, groups: Spans, function: str) -> Result:
+def _with_values(
+    merged: AnyAttribution, result: AttributionFields, groups: Spans, function: str
+) -> AnyAttribution:
     """The merged attribution with the step function's values, and what still holds of the completeness."""
     is_alone = len(groups) == len(result.positions)
     values, baselines = (
@@ -212,7 +214,7 @@ def _word_spans(
     tokens: Sequence[str], ids: np.ndarray, tokenizer: tokenizers.Tokenizer | None
 ) -> list[tuple[int, int]]:
     numbers = None if tokenizer is None else tokenizer_words(tokenizer, ids)
-    numbers = word_numbers(tokens) if numbers is None else numbers
+    numbers = token_words(tokens) if numbers is None else numbers
     is_new = [
         index == 0 or numbers[index] < 0 or numbers[index] != numbers[index - 1]
         for index in range(len(tokens))

@@ -13,14 +13,14 @@ import numpy as np
 from jaxlm import tokenizers
 
 Convention = Literal["initial", "continuation", "unmarked"]
-CONTINUATIONS = ("##", "…")
+CONTINUATION_MARKS = ("##", "…")
 # Marks of a space and of a line end, as files of vocabularies spell them.
 SPELLED_SPACES = {"▁": " ", "Ġ": " ", "Ċ": "\n", "ĉ": "\t"}
 _MARKED = re.compile(r"(##|…)\w")
 _SPECIAL = re.compile(r"<(?!0x)[^<>\s]+>|\[[A-Z0-9_]+\]")
 
 
-def word_numbers(tokens: Sequence[str]) -> np.ndarray:
+def token_words(tokens: Sequence[str]) -> np.ndarray:
     """Returns the number of the word that each token belongs to, by the marks in the tokens' strings.
 
     A word begins with the first token, with every token that has the mark of a beginning in front, and
@@ -35,10 +35,10 @@ def word_numbers(tokens: Sequence[str]) -> np.ndarray:
       `Int32[T]`, from 0; -1 for special tokens such as `[CLS]` and `<s>`, each of which stands alone.
 
     Example:
-      >>> from jaxlm.attribution import word_numbers
-      >>> word_numbers(["<s>", "Un", "believ", "able", " ", "sto", "ry"]).tolist()
+      >>> from jaxlm.attribution import token_words
+      >>> token_words(["<s>", "Un", "believ", "able", " ", "sto", "ry"]).tolist()
       [-1, 0, 0, 0, 1, 1, 1]
-      >>> word_numbers(["[CLS]", "un", "##believ", "##able", "story", "[SEP]"]).tolist()
+      >>> token_words(["[CLS]", "un", "##believ", "##able", "story", "[SEP]"]).tolist()
       [-1, 0, 0, 0, 1, -1]
     """
     plain = [_plain(token) for token in tokens]
@@ -128,7 +128,7 @@ def _plain(token: str) -> str:
 
 def _continued(token: str) -> str:
     """What a token with the mark of a continuation adds to its word; nothing for other tokens."""
-    mark = next((mark for mark in CONTINUATIONS if token.startswith(mark) and token != mark), None)
+    mark = next((mark for mark in CONTINUATION_MARKS if token.startswith(mark) and token != mark), None)
     return "" if mark is None else token.removeprefix(mark)
 
 
