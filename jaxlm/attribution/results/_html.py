@@ -23,7 +23,8 @@ STYLE = """
 .B .map{overflow:auto;max-height:90vh}
 .B table{border-collapse:separate;border-spacing:1px;margin:0}
 .B th{font-weight:400;font-family:ui-monospace,monospace;background:#fff;color:#111}
-.B td{text-align:right;white-space:nowrap;padding:.1em .4em;font-variant-numeric:tabular-nums;border:0;color:#111}
+.B td{text-align:right;white-space:nowrap;padding:.1em .4em;color:#111}
+.B td{font-variant-numeric:tabular-nums}
 .B thead th{position:sticky;top:0;z-index:2;vertical-align:bottom;padding:.2em .3em;max-width:9em}
 .B thead th{overflow-wrap:anywhere;border-bottom:1px solid #111;text-align:right}
 .B tbody th,.B tfoot th,.B .corner{position:sticky;left:0;z-index:1;text-align:left;padding:.1em .6em .1em 0}
@@ -105,7 +106,8 @@ def _section(drawn: HeatMap) -> str:
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in drawn.facts)
     rows = "\n".join(row for side in drawn.sides for row in _side(drawn, side))
     return (
-        f'<section class="{SECTION_CLASS}">\n<h2>{escape(drawn.title)}</h2>\n<dl>{facts}</dl>\n{_legend(drawn)}\n'
+        f'<section class="{SECTION_CLASS}">\n<h2>{escape(drawn.title)}</h2>\n<dl>{facts}</dl>\n'
+        f"{_legend(drawn)}\n"
         f'<div class="map"><table>\n<thead>{_head(drawn)}</thead>\n<tbody>\n{rows}\n</tbody>\n'
         f"<tfoot>{_foot(drawn)}</tfoot>\n</table></div>\n</section>"
     )
@@ -113,11 +115,11 @@ def _section(drawn: HeatMap) -> str:
 
 def _head(drawn: HeatMap) -> str:
     columns = "".join(f'<th scope="col">{_token(column)}</th>' for column in drawn.columns)
-    head = f"<tr><td class="corner">token \\ prediction</td>{columns}</tr>"
+    head = f'<tr><td class="corner">token \\ prediction</td>{columns}</tr>'
     if drawn.contrasts is None:
         return head
     others = "".join(f'<td class="other">{_token(other)}</td>' for other in drawn.contrasts)
-    return f"{head}<tr><td class="corner">compared with</td>{others}</tr>"
+    return f'{head}<tr><td class="corner">compared with</td>{others}</tr>'
 
 
 def _side(drawn: HeatMap, side: HeatRows) -> Iterator[str]:
