@@ -14,7 +14,7 @@ from jaxlm.attribution.results._aggregation import is_granular, over_width
 from jaxlm.attribution.results._fields import AttributionFields
 from jaxlm.errors import UsageError
 
-SPACE_MARK = "▁"
+SHOWN_SPACE = "▁"
 # Scores outside of these powers of ten are shown as multiples of one.
 SMALLEST_POWER, LARGEST_POWER = -2, 2
 
@@ -149,7 +149,7 @@ def short_value(value: float) -> str:
 
 def _visible(character: str) -> str:
     if character == " ":
-        return SPACE_MARK
+        return SHOWN_SPACE
     return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
