@@ -3,7 +3,7 @@
 linen's `Module.apply` returns a result, or a result and changed variables: a type checker cannot know which.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,6 +11,8 @@ import jax
 
 from jaxlm.models._cache import Cache
 from jaxlm.models._inputs import Inputs
+from jaxlm.models._interventions import Intervention
+from jaxlm.models._sites import Site
 from jaxlm.models._transformer import Output
 from jaxlm.typing import Array, Float, Int
 
@@ -22,6 +24,8 @@ def apply_model(
     *,
     cache: Cache | None = None,
     slots: Int[Array, "B L"] | None = None,
+    interventions: Sequence[Intervention] = (),
+    intermediates: Collection[Site] = (),
     deterministic: bool = True,
     rngs: dict[str, jax.Array] | None = None,
 ) -> Output:
@@ -35,6 +39,8 @@ def apply_model(
         cached.
       slots: `Int[B L]`, the index of the cache entry (slot) that each token is written to. None: the first L
         slots of an empty cache.
+      interventions: changes of the values at sites, applied in this order.
+      intermediates: the sites whose values are returned in `Output.intermediates`; static.
       deterministic: whether dropout is off.
       rngs: PRNG keys by the name of their linen stream; dropout needs a key "dropout". None: no keys.
 
@@ -52,7 +58,16 @@ def apply_model(
       (1, 3, 8)
     """
     variables = {"params": params}
-    output = model.apply(variables, inputs, cache=cache, slots=slots, deterministic=deterministic, rngs=rngs)
+    output = model.apply(
+        variables,
+        inputs,
+        cache=cache,
+        slots=slots,
+        interventions=interventions,
+        intermediates=intermediates,
+        deterministic=deterministic,
+        rngs=rngs,
+    )
     if not isinstance(output, Output):
         raise TypeError(f"a model returns an Output: got {type(output).__name__} from {type(model).__name__}")
     return output

@@ -1,7 +1,7 @@
 """Step functions: what a model predicted at a position, as one number for each prediction."""
 
 from jaxlm.steps._alignment import align, check_alignment
-from jaxlm.steps._contrast import Contrast
+from jaxlm.steps._contrast import Contrast, as_contrast
 from jaxlm.steps._contrast_functions import (
     contrast_logits,
     contrast_logits_diff,
@@ -11,7 +11,10 @@ from jaxlm.steps._contrast_functions import (
     kl_divergence,
     pcxmi,
 )
-from jaxlm.steps._forward import step_values, tile_size
+from jaxlm.steps._dropout_model import as_key
+from jaxlm.steps._encoded_pairs import encode_pairs
+from jaxlm.steps._encoded_texts import EncodedText, TextReader
+from jaxlm.steps._forward import prediction_keys, step_values, tile_size
 from jaxlm.steps._functions import (
     crossentropy,
     entropy,
@@ -22,6 +25,7 @@ from jaxlm.steps._functions import (
     top_p_size,
 )
 from jaxlm.steps._inputs import StepInputs
+from jaxlm.steps._layout import EncodedPair, ids_digest
 from jaxlm.steps._parsing import parse_step_function
 from jaxlm.steps._step_scores import TextScores, over_span, step_scores
 from jaxlm.steps._table import (
@@ -35,17 +39,24 @@ from jaxlm.steps._table import (
 __all__ = [
     "STEP_FUNCTIONS",
     "Contrast",
+    "EncodedPair",
+    "EncodedText",
     "StepFunction",
     "StepInputs",
+    "TextReader",
     "TextScores",
     "align",
+    "as_contrast",
+    "as_key",
     "check_alignment",
     "contrast_logits",
     "contrast_logits_diff",
     "contrast_prob",
     "contrast_prob_diff",
     "crossentropy",
+    "encode_pairs",
     "entropy",
+    "ids_digest",
     "in_context_pvi",
     "kl_divergence",
     "list_step_functions",
@@ -55,6 +66,7 @@ __all__ = [
     "parse_step_function",
     "pcxmi",
     "perplexity",
+    "prediction_keys",
     "probability",
     "register_step_function",
     "step_function",

@@ -28,7 +28,9 @@ class Contrast(NamedTuple):
         "last_common", or for each text a list of pairs (index of a predicted token of the text, index of one
         of the contrast), counted from 0.
       force_inputs: True: the contrast's logits are computed after the contrast's own tokens. False: the
-        logits of the text itself are used, and only the target is taken from the contrast.
+        logits of the text itself are used, and only the target is taken from the contrast. None:
+        `step_scores` takes it as True; `attribution.attribute`, which explains a function of the text's own
+        tokens, as False where the function reads a target of the contrast that may differ from the text's.
       text_attention_mask: `Bool[B L]`, True = real, the mask of `texts` if there are `targets`, too, and the
         texts are ids in one array. None: every id is real.
 
@@ -42,7 +44,7 @@ class Contrast(NamedTuple):
     targets: Any = None
     attention_mask: Any = None
     alignment: Alignment = "one_to_one"
-    force_inputs: bool = True
+    force_inputs: bool | None = None
     text_attention_mask: Any = None
 
 
@@ -55,10 +57,10 @@ def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
 
     Raises:
       UsageError: if a `Contrast` has neither texts nor targets, has targets although `step_scores` was given
-        none, or `force_inputs` is not True or False.
+        none, or `force_inputs` is none of True, False and None.
 
     Example:
-      >>> from jaxlm.steps._contrast import as_contrast
+      >>> from jaxlm.steps import as_contrast
       >>> as_contrast(["She went home."], has_targets=False).texts
       ['She went home.']
     """
@@ -66,7 +68,7 @@ def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
         return Contrast(targets=contrast) if has_targets else Contrast(texts=contrast)
     if contrast.texts is None and contrast.targets is None:
         raise UsageError("a contrast has texts, targets, or both: got neither")
-    if not isinstance(contrast.force_inputs, (bool, np.bool_)):
+    if not isinstance(contrast.force_inputs, (bool, np.bool_, type(None))):
         raise UsageError(f"force_inputs is True or False: got {contrast.force_inputs!r}")
     if contrast.targets is not None and not has_targets:
         raise UsageError("a contrast has other targets where targets are given: got targets=None; give texts")

@@ -61,7 +61,7 @@ def as_key(rng: Any) -> jax.Array | None:
       UsageError: if it is not one key.
 
     Example:
-      >>> from jaxlm.steps._dropout_model import as_key
+      >>> from jaxlm.steps import as_key
       >>> as_key(0)
       Traceback (most recent call last):
       jaxlm.errors.UsageError: rng is one PRNG key, jax.random.key(seed): got 0

@@ -30,6 +30,15 @@ def encode_pairs(
     Raises:
       UsageError: if a text cannot be encoded or compared; the message has its number.
       TypeError: if a text is neither a string nor a row of ids.
+
+    Example:
+      >>> from jaxlm import models, pretrained
+      >>> from jaxlm.steps import TextReader, encode_pairs
+      >>> config = models.TransformerConfig(vocab_size=9, width=8, depth=1, num_heads=2, causal=True)
+      >>> loaded = pretrained.Loaded(config, "causal_lm", models.build(config, "causal_lm"), {}, None, {})
+      >>> (pair,) = encode_pairs(TextReader(loaded), [[5, 6, 7]], None, (None, None), None)
+      >>> pair.text.tokens.tolist(), pair.text.targets.tolist()
+      ([5, 6], [6, 7])
     """
     text_rows, target_rows = text_and_target_rows(texts, targets, *masks)
     if text_rows is None:
@@ -44,8 +53,9 @@ def encode_pairs(
         return [EncodedPair(text) for text in encoded]
     others = _encode_contrasts(reader, contrast, text_rows, goals, encoded)
     alignments = _alignments(contrast.alignment, len(encoded))
+    force_inputs = contrast.force_inputs is None or bool(contrast.force_inputs)
     return [
-        _numbered(f"text {number}", _pair, reader, *parts, contrast.force_inputs)
+        _numbered(f"text {number}", _pair, reader, *parts, force_inputs)
         for number, parts in enumerate(zip(encoded, others, alignments, strict=True))
     ]
 

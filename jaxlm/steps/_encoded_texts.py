@@ -19,6 +19,11 @@ class EncodedText(NamedTuple):
       positions: `Int32[M]` positions at which the model predicts.
       targets: `Int32[M]` the predicted ids; for a masked model without targets the masks.
       offsets: `Int32[M]` where the targets are in the ids of the text.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps import EncodedText
+      >>> EncodedText(np.array([5, 6]), None, np.array([0, 1]), np.array([6, 7]), np.array([1, 2])).source
     """
 
     tokens: np.ndarray
@@ -33,6 +38,14 @@ class TextReader:
 
     Attributes:
       kind: "causal", "masked" or "seq2seq".
+
+    Example:
+      >>> from jaxlm import models, pretrained
+      >>> from jaxlm.steps import TextReader
+      >>> config = models.TransformerConfig(vocab_size=9, width=8, depth=1, num_heads=2, causal=True)
+      >>> loaded = pretrained.Loaded(config, "causal_lm", models.build(config, "causal_lm"), {}, None, {})
+      >>> TextReader(loaded).encode([5, 6, 7]).positions.tolist()
+      [0, 1]
     """
 
     def __init__(self, loaded: pretrained.Loaded, target_tokenizer: Any = None) -> None:
@@ -88,13 +101,33 @@ class TextReader:
         ids = self._ids(prompt, self._prompt_frame(prompt))
         return _causal(self._checked(np.concatenate([ids, targets]), unread=1), len(ids))
 
-    def strings(self, tokens: np.ndarray) -> list[str]:
-        """Returns predicted ids as strings for people; without a tokenizer, the numbers.
+    def read_ids(self, text: Any, *, is_prompt: bool = False, is_target: bool = False) -> np.ndarray:
+        """Returns a text as the ids that the model reads, `Int32[L]`, without anything to predict.
+
+        Args:
+          text: a text, or ids, to which nothing is added.
+          is_prompt: whether it begins as a causal model's prompt does, not as a text that is scored.
+          is_target: whether it is of the side that an encoder-decoder writes.
+
+        Raises:
+          UsageError: if there are no ids, too many, or ids that the model does not have.
+        """
+        if is_target:
+            return self._checked(self._target_ids(text))
+        if self.kind != "causal":
+            return self._checked(self._ids(text, self._frame("text")))
+        frame = self._prompt_frame(text) if is_prompt else tokenizers.Frame(self._frame("score").opening)
+        return self._checked(self._ids(text, frame), unread=1)
+
+    def strings(self, tokens: np.ndarray, *, is_source: bool = False) -> list[str]:
+        """Returns ids as strings for people; without a tokenizer, the numbers.
 
         Args:
           tokens: `Int[M]` ids.
+          is_source: whether an encoder-decoder's encoder reads them; otherwise they are predicted ids.
         """
-        tokenizer = self._target_tokenizer or self._loaded.tokenizer
+        target_tokenizer = None if is_source else self._target_tokenizer
+        tokenizer = target_tokenizer or self._loaded.tokenizer
         if tokenizer is None:
             return [str(id) for id in tokens.tolist()]
         # A model may have more ids than its tokenizer.

@@ -178,10 +178,31 @@ def _values(
     if "rng" in row.needs:
         if rng is None:
             raise AssertionError(f"{row.name} draws and needs a key: got None")
-        own = jax.random.fold_in(rng, zlib.crc32(row.name.encode()))
-        keys = jax.vmap(lambda name: jax.random.fold_in(jax.random.fold_in(own, name[0]), name[1]))(names)
-        inputs = inputs._replace(rng=keys)
+        inputs = inputs._replace(rng=prediction_keys(row, rng, names))
     return step_values(row, inputs)
+
+
+def prediction_keys(
+    function: StepFunction, rng: Key[Array, ""], names: UInt32[Array, "M 2"]
+) -> Key[Array, " M"]:
+    """Returns a PRNG key for each of M predictions, for a step function that draws.
+
+    Args:
+      function: the step function; two functions draw different numbers.
+      rng: the key of the request.
+      names: `UInt32[M 2]`, what tells the predictions apart: a digest of the ids that the model reads, and
+        the index of the predicted token in the text.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import prediction_keys, step_function
+      >>> names = jnp.array([[7, 0], [7, 1]], jnp.uint32)
+      >>> prediction_keys(step_function("entropy"), jax.random.key(0), names).shape
+      (2,)
+    """
+    own = jax.random.fold_in(rng, zlib.crc32(function.name.encode()))
+    return jax.vmap(lambda name: jax.random.fold_in(jax.random.fold_in(own, name[0]), name[1]))(names)
 
 
 def step_values(function: StepFunction, inputs: StepInputs) -> Float[Array, "*batch"]:

@@ -37,6 +37,13 @@ class EncodedPair(NamedTuple):
       contrast: the text that it is compared with; None without a contrast.
       partners: `Int32[M]` for each predicted token the index of the contrast's token that it is compared
         with, -1 for none; None without a contrast.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps import EncodedPair, EncodedText
+      >>> one = np.arange(1)
+      >>> EncodedPair(EncodedText(np.arange(3), None, one, one, one)).length
+      3
     """
 
     text: EncodedText
@@ -235,7 +242,7 @@ def ids_digest(text: EncodedText) -> np.uint32:
     Example:
       >>> import numpy as np
       >>> from jaxlm.steps._encoded_texts import EncodedText
-      >>> from jaxlm.steps._layout import ids_digest
+      >>> from jaxlm.steps import ids_digest
       >>> empty = np.zeros(0, np.int32)
       >>> ids_digest(EncodedText(np.array([1, 2]), None, empty, empty, empty)).item()
       58791804

@@ -245,7 +245,7 @@ def _check_asked(
     needy = next((row for row in rows if row.needs & {"targets", "contrast_targets"}), None)
     if kind == "masked" and targets is None and needy is not None:
         raise UsageError(f"{needy.name} reads the token at a mask: give targets=..., the texts without masks")
-    if contrast is not None and not contrast.force_inputs:
+    if contrast is not None and contrast.force_inputs is not None and not contrast.force_inputs:
         both = next((row for row in comparing if "contrast_targets" not in row.needs), None)
         if both is not None:
             raise UsageError(f"{both.name} compares two runs, and force_inputs=False makes one; leave it out")
