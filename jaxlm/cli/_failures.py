@@ -60,6 +60,7 @@ MEMORY_HINTS = {
     "train": "lower --run.batch-size, or raise --optimizer.accumulation",
     "evaluate": "lower --batch-size",
     "score": "lower --rows, --row-length or --tile",
+    "attribute": "lower --memory",
     "lm-eval": "lower max_length of --model_args",
 }
 LONGEST_LINE, LONGEST_WORD = 2000, 300

@@ -42,6 +42,7 @@ COMMANDS = {
         "MODEL CORPUS --out DIR",
         "a score for each document, resumable: log-likelihood and others",
     ),
+    "attribute": ("jaxlm.cli._attribute", "MODEL TEXT", "how much each token moved each prediction"),
     "evaluate": ("jaxlm.cli._evaluate", "MODEL [CORPUS]", "held-out loss, perplexity and accuracy"),
     "lm-eval": ("jaxlm.cli._lm_eval", "...", "lm-evaluation-harness, with the model jaxlm"),
     "convert": ("jaxlm.cli._convert", "MODEL OUT", "a run as a Hugging Face folder, or the other way round"),

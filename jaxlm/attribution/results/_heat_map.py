@@ -16,7 +16,9 @@ from jaxlm.errors import UsageError
 
 SHOWN_SPACE = "▁"
 # Scores outside of these powers of ten are shown as multiples of one.
-SMALLEST_POWER, LARGEST_POWER = -2, 2
+SMALLEST_POWER, LARGEST_POWER = -1, 2
+# Settings such as vectors of a baseline are cut.
+LONGEST_SETTING = 100
 
 
 class HeatRows(NamedTuple):
@@ -204,23 +206,32 @@ def _with_unit(name: str, unit: str) -> str:
 
 
 def _facts(result: AttributionFields) -> list[tuple[str, str]]:
-    facts = [("method", result.method)]
-    facts += [("explains", _with_unit(result.step_function, result.unit))]
-    if result.step_function:
+    facts = [("method", result.method), ("explains", _with_unit(result.step_function, result.unit))]
+    if result.method:
         facts.append(("scores", _meaning(result)))
-    facts += [("settings", ", ".join(f"{key} = {_setting(own)}" for key, own in result.settings.items()))]
-    if result.completeness_error is not None and result.completeness_error.size:
-        error = float(np.nanmax(result.completeness_error))
-        facts.append(("completeness", f"scores add up to the change from the baseline within {error:.2g}"))
+    shown = [f"{name} = {_setting(own)}" for name, own in result.settings.items() if _is_told(name, own)]
+    facts.append(("settings", ", ".join(shown)))
+    errors = result.completeness_error
+    if errors is not None and not np.isnan(errors).all():
+        told = f"scores add up to the change from the baseline within {float(np.nanmax(errors)):.2g}"
+        facts.append(("completeness", told))
     facts += [("model", result.model), ("fingerprint", result.fingerprint)]
     return [(name, text) for name, text in facts if text]
 
 
 def _meaning(result: AttributionFields) -> str:
+    unit = result.settings.get("scores_unit")
+    measured = f", in {unit}" if isinstance(unit, str) and unit else ""
     if not result.is_signed:
-        return "magnitudes: how much a token moves it, not in which direction"
-    return "above 0 a token raises it, below 0 it lowers it"
+        return f"magnitudes, without a direction{measured}"
+    return f"above 0 a token raises it, below 0 it lowers it{measured}"
+
+
+def _is_told(name: str, value: object) -> bool:
+    """Whether a setting is shown: those that are not set say nothing, and the unit stands elsewhere."""
+    return value is not None and name != "scores_unit"
 
 
 def _setting(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_SETTING else f"{text[:LONGEST_SETTING]}..."
