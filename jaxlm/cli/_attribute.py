@@ -1,6 +1,7 @@
 """`jaxlm attribute MODEL TEXT`: what moved the model, as a heat map, a page and JSON."""
 
 import dataclasses
+import enum
 import json
 import re
 from collections.abc import Sequence
@@ -199,8 +200,21 @@ def read_settings(method: str, pairs: Sequence[str]) -> Any:
     if wrong is not None:
         raise UsageError(f"--settings are name=value, such as steps=100: got {wrong!r}")
     kind = attribution.METHODS[method].settings
-    values = {name.strip().replace("-", "_"): as_literal(value) for name, _, value in parts}
-    return io.record_from_dict(kind, values, title=f"the settings of {method}")
+    values = {name.strip().replace("-", "_"): value.strip() for name, _, value in parts}
+    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    read = {name: _setting(name, value, fields.get(name)) for name, value in values.items()}
+    return io.record_from_dict(kind, read, title=f"the settings of {method}")
+
+
+def _setting(name: str, value: str, default: Any) -> Any:
+    """The value of a setting: several behind commas, and a site by its name."""
+    if isinstance(default, enum.Enum):
+        try:
+            return type(default)(value)
+        except ValueError:
+            known = ", ".join(str(one.value) for one in type(default))
+            raise UsageError(f"{name} is one of {known}: got {value!r}") from None
+    return [as_literal(part) for part in value.split(",")] if "," in value else as_literal(value)
 
 
 def _target_tokenizer(name: str, loaded: pretrained.Loaded) -> tokenizers.Tokenizer | None:

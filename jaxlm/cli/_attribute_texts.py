@@ -53,7 +53,7 @@ def texts_and_targets(
     kind = loaded.kind
     if not (kind.next_token or kind.fill):
         raise UsageError(
-            f"this model predicts no tokens: it was trained as {kind.name}; name the folder of a language model"
+            f"this model predicts no tokens: it was trained as {kind.name}; name a language model"
         )
     continues = kind.next_token and not kind.encoder
     compared = None if contrast is None else [_whole(text, contrast, continues) for text in texts]
