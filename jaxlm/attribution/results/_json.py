@@ -7,7 +7,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,12 @@ ARRAY_FIELDS = (
     *("values", "baseline_values", "completeness_error"),
 )
 STRING_FIELDS = ("tokens", "target_tokens", "source_tokens", "contrast_tokens")
+# What the other fields are.
+KINDS_OF_FIELDS: Mapping[str, type] = {
+    **dict.fromkeys(("step_scores", "settings"), dict),
+    **dict.fromkeys(("method", "step_function", "unit", "fingerprint", "model"), str),
+    "is_signed": bool,
+}
 INFINITIES = {"inf": math.inf, "-inf": -math.inf}
 
 
@@ -134,6 +140,9 @@ def fields_from_json(value: Any, where: str) -> dict[str, Any]:
     if missing:
         raise UsageError(f"{where}: the attribution has no {missing[0]}")
     fields = dict(value)
+    for name, kind in KINDS_OF_FIELDS.items():
+        if not isinstance(fields.get(name, kind()), kind):
+            raise UsageError(f"{where}: an attribution is damaged: {name} is {fields[name]!r:.60}")
     try:
         for name in ARRAY_FIELDS:
             if fields.get(name) is not None:
@@ -159,7 +168,9 @@ def _array_as_json(array: Any, is_compact: bool) -> dict[str, Any]:
     return told | {"base64": base64.b64encode(little.tobytes()).decode()}
 
 
-def _array_from_json(value: dict[str, Any]) -> np.ndarray:
+def _array_from_json(value: Any) -> np.ndarray:
+    if not isinstance(value, dict):
+        raise TypeError(f"an array is an object of JSON, got {type(value).__name__}")
     if value["dtype"] not in ARRAY_DTYPES:
         raise ValueError(f"an array is of {', '.join(ARRAY_DTYPES)}, got {value['dtype']}")
     dtype = np.dtype(value["dtype"])

@@ -63,8 +63,9 @@ def tokenizer_words(tokenizer: tokenizers.Tokenizer, ids: np.ndarray) -> np.ndar
       ids: `Int[T]`.
 
     Returns:
-      `Int32[T]`; -1 for special tokens. None if the tokenizer does not say it: it divides no words (then a
-      word of it has white space inside), or the text of the ids is encoded by other ids.
+      `Int32[T]`; -1 for special tokens. A residue of a protein is a word. None if the tokenizer does not say
+      it: it divides no words (then a word of it has white space inside), or the text of the ids is encoded by
+      other ids.
 
     Example:
       >>> from jaxlm import tokenizers
@@ -76,10 +77,12 @@ def tokenizer_words(tokenizer: tokenizers.Tokenizer, ids: np.ndarray) -> np.ndar
     """
     if np.any((ids < 0) | (ids >= tokenizer.vocab_size)):
         return None
+    special = np.isin(ids, tokenizer.special_ids)
+    if tokenizer.kind == "residues":
+        return np.where(special, -1, np.arange(len(ids))).astype(np.int32)
     encoding = tokenizer.encoding(tokenizer.decode(ids))
     if encoding.ids != np.asarray(ids).tolist():
         return None
-    special = np.isin(ids, tokenizer.special_ids)
     numbers = np.array([-1 if word is None else word for word in encoding.word_ids], np.int32)
     numbers = np.where(special, -1, numbers).astype(np.int32)
     words = (tokenizer.decode(ids[numbers == number]) for number in np.unique(numbers[numbers >= 0]))

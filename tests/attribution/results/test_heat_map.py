@@ -88,18 +88,16 @@ def test_short_values():
     ]
 
 
+def linear(colour):
+    """Red, green and blue of "#rrggbb" in linear light, by sRGB's definition."""
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    return [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+
+
 def contrast(colour):
     """The ratio of luminances of text and background, as the W3C defines it."""
-
-    def luminance(text):
-        parts = [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        red, green, blue = (
-            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-        )
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    high, low = sorted((luminance(colour.background), luminance(colour.text)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
+    lights = [np.dot(linear(own), [0.2126, 0.7152, 0.0722]) for own in colour]
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
 @pytest.mark.parametrize("is_signed", [True, False])
@@ -112,10 +110,7 @@ def test_every_colour_can_be_read_and_is_another(is_signed):
 
 def deuteranope(colour):
     """How a person without the middle cones sees a colour, in linear light (Vienot et al., 1999)."""
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    )
+    red, green, blue = linear(colour)
     one = 0.29275 * red + 0.70725 * green
     return np.array([one, one, -0.02234 * red + 0.02234 * green + blue])
 
@@ -128,4 +123,4 @@ def test_signs_are_told_apart_without_red_and_green():
 
 
 def test_levels():
-    assert [colour_level(score, 2.0) for score in (-2, -0.04, 0, 1, 5)] == [-20, 0, 0, 10, 20]
+    assert [colour_level(score, 2.0) for score in (-2.0, -0.04, 0.0, 1.0, 5.0)] == [-20, 0, 0, 10, 20]

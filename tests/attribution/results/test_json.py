@@ -70,7 +70,7 @@ def test_a_line_of_json_has_every_field():
 def test_settings_that_are_no_json_are_refused(settings):
     with pytest.raises(UsageError, match="settings are JSON values"):
         attribution_as_json(causal(settings=settings))
-    with pytest.raises(UsageError, match="arrays of files are of float16.*got complex128"):
+    with pytest.raises(UsageError, match=r"arrays of files are of float16.*got complex128"):
         attribution_as_json(causal(values=np.zeros(3, complex)))
 
 

@@ -1,4 +1,4 @@
-"""Heat maps in a terminal: no line is wider than it, every score is there once, colours are those of the scale."""
+"""Heat maps in a terminal: as wide as it, every score once, in the colours of the scale."""
 
 import io
 import re
@@ -55,7 +55,7 @@ def test_panels_are_as_wide_as_the_terminal_and_hold_every_score(width):
     assert max(map(cell_len, text.splitlines())) <= width
     drawn = heat_map(result)
     expected = sorted(drawn.shown(score) for score in result.scores[~np.isnan(result.scores)].tolist())
-    head, _, tables = text.partition("not seen")
+    _, _, tables = text.partition("not seen")
     assert sorted(re.findall(r"[+-]\d\.\d\d\b|(?<= )0\.00\b", tables)) == expected
     assert text.count("entropy") == text.count("───\n") + text.count("─── \n")
 

@@ -1,4 +1,4 @@
-"""Words of tokens in every spelling: beginnings or continuations are marked, and the last word is one, too."""
+"""Words of tokens in every spelling; the last word is one like all others."""
 
 import numpy as np
 import pytest
