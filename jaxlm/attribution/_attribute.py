@@ -165,9 +165,7 @@ def _encode(
     baselines: Sequence[Any] = [None] * len(pairs)
     if request.baseline is not None:
         rows = [pair.text for pair in pairs]
-        baselines = read_baselines(
-            reader, loaded, request.baseline, rows, is_prompted=targets is not None
-        )
+        baselines = read_baselines(reader, loaded, request.baseline, rows, is_prompted=targets is not None)
     return [
         Item(number, pair, baseline, is_forced)
         for number, (pair, baseline) in enumerate(zip(pairs, baselines, strict=True))

@@ -55,7 +55,9 @@ class Job(NamedTuple):
     longest: int
 
 
-def run_job(job: Job, items: Sequence[Item], num_points: int | None = None) -> Iterator[tuple[Item, InputScores]]:
+def run_job(
+    job: Job, items: Sequence[Item], num_points: int | None = None
+) -> Iterator[tuple[Item, InputScores]]:
     """Yields each text with its scores, without padding, as NumPy arrays.
 
     Args:
@@ -95,9 +97,7 @@ def _paths(job: Job, num_points: int | None) -> list[Any]:
     return list(zip(*arrays, strict=True))
 
 
-def _plan(
-    job: Job, shape: RowShape, items: Sequence[Item], shared: tuple[Any, ...]
-) -> tuple[int, Program]:
+def _plan(job: Job, shape: RowShape, items: Sequence[Item], shared: tuple[Any, ...]) -> tuple[int, Program]:
     """The number of rows and the program of a group of texts, within the limit of memory."""
     chunk, num_rows = _sizes(job, shape, len(items))
     while True:
@@ -162,9 +162,7 @@ def _device_batches(
         yield parts, jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
 
 
-def _fetch(
-    parts: list[list[Item]], results: list[InputScores]
-) -> Iterator[tuple[Item, InputScores]]:
+def _fetch(parts: list[list[Item]], results: list[InputScores]) -> Iterator[tuple[Item, InputScores]]:
     """Waits for the results of the batches of all devices, adds up those of a path's parts, and cuts them."""
     fetched = [jax.tree.map(np.asarray, result) for result in results]
     total = fetched[0]

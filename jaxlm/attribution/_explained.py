@@ -85,9 +85,7 @@ class Explained(NamedTuple):
     def _by_tiles(self, function: Callable[..., Any], vectors: Float[Array, "R Q D"], copies: int) -> Any:
         """Applies a function to tiles of the hidden vectors and their queries; `[Q ...]` results."""
         queries = jax.tree.map(
-            lambda array: jnp.broadcast_to(array[None], (copies, *array.shape)).reshape(
-                -1, *array.shape[1:]
-            ),
+            lambda array: jnp.broadcast_to(array[None], (copies, *array.shape)).reshape(-1, *array.shape[1:]),
             self._queries(),
         )
         num, runs = vectors.shape[1], vectors.shape[0]
@@ -140,7 +138,7 @@ class _Queries(NamedTuple):
 def make_explained(
     model: models.Model, params: Any, step: steps.StepFunction, predictions: Predictions
 ) -> Explained:
-    """Returns the step function of predictions, after a forward pass over the contrast's rows if there are any.
+    """Returns the step function of predictions, after a forward pass over the contrast's rows, if any.
 
     Args:
       model: the model.

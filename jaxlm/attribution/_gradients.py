@@ -87,6 +87,6 @@ def _at_all(
     """The slopes of all predictions, each at its position; several at one position are added."""
     length = hidden.shape[2]
     is_at = positions[:, None, :] == jnp.arange(length, dtype=positions.dtype)[None, :, None]
-    return jnp.einsum(
-        "blm,rbmd->rbld", is_at.astype(slopes.dtype), slopes, precision="highest"
-    ).astype(hidden.dtype)
+    return jnp.einsum("blm,rbmd->rbld", is_at.astype(slopes.dtype), slopes, precision="highest").astype(
+        hidden.dtype
+    )

@@ -15,8 +15,7 @@ from jaxlm.attribution._chunks import map_chunks
 from jaxlm.attribution._explained import Explained
 from jaxlm.attribution._gradients import start_of
 from jaxlm.attribution._method import Method, Task
-from jaxlm.attribution._predictions import InputScores, Sides
-from jaxlm.attribution._reading import Reading
+from jaxlm.attribution._predictions import InputScores
 from jaxlm.attribution._saliency import with_settings
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int

@@ -16,7 +16,7 @@ from jaxlm.attribution._batches import ExplainedBatch, ReadRows
 from jaxlm.attribution._method import Method, Task
 from jaxlm.attribution._predictions import InputScores, Predictions
 from jaxlm.devices import Layout
-from jaxlm.typing import Array, Float, Key, UInt32
+from jaxlm.typing import Array, Key, UInt32
 
 # How often a text is read under dropout, for a step function that needs it; as often as `step_scores` does.
 DROPOUT_PASSES = 10

@@ -65,7 +65,9 @@ class Reading(NamedTuple):
         plain = self._run(vectors, None)[None]
         if self.dropout_rng is None:
             return plain
-        return jnp.concatenate([plain, jax.lax.map(lambda keys: self._noisy(vectors, keys), self.dropout_rng)])
+        return jnp.concatenate(
+            [plain, jax.lax.map(lambda keys: self._noisy(vectors, keys), self.dropout_rng)]
+        )
 
     def with_memory(self, vectors: Sides) -> tuple["Reading", Sides]:
         """Returns the same reading with the encoder's text encoded once, and the vectors of the rest.
@@ -82,9 +84,7 @@ class Reading(NamedTuple):
         )
         if not isinstance(encoded, models.Output):
             raise TypeError(f"an encoder returns an Output: got {type(encoded).__name__}")
-        inputs = self.inputs._replace(
-            encoder=None, memory=encoded.hidden, memory_segments=source.segments
-        )
+        inputs = self.inputs._replace(encoder=None, memory=encoded.hidden, memory_segments=source.segments)
         return self._replace(inputs=inputs), Sides(vectors.target)
 
     def _embedded(self, baseline: Sides) -> Sides:
@@ -125,7 +125,7 @@ class Reading(NamedTuple):
         return Sides(*(values[site][self.layer].astype(jnp.float32) for site in wanted))
 
     def _changed(self, vectors: Sides) -> tuple[models.Inputs, tuple[models.Intervention, ...]]:
-        """The rows with the vectors as their embeddings, or with an intervention that sets a site's values."""
+        """The rows with the vectors as embeddings, or with interventions that set a site's values."""
         if self.layer is None:
             return _with_embeddings(self.model, self.inputs, vectors), ()
         sites = {self.site: vectors.target}
@@ -166,7 +166,5 @@ def _with_embeddings(model: models.Model, inputs: models.Inputs, vectors: Sides)
         tokens = inputs.required_tokens()
         positions = ops.instruction_positions(tokens, inputs.segments, position.next_id)
     if inputs.encoder is not None:
-        inputs = inputs._replace(
-            encoder=inputs.encoder._replace(tokens=None, embeddings=vectors.source)
-        )
+        inputs = inputs._replace(encoder=inputs.encoder._replace(tokens=None, embeddings=vectors.source))
     return inputs._replace(tokens=None, embeddings=vectors.target, positions=positions)

@@ -70,9 +70,7 @@ def make_attribution(
         targets=targets.astype(np.int32),
         target_tokens=("".join(strings),) if request.is_span else strings,
         scores=row,
-        source_tokens=None
-        if text.source is None
-        else tuple(reader.strings(text.source, is_source=True)),
+        source_tokens=None if text.source is None else tuple(reader.strings(text.source, is_source=True)),
         source_ids=text.source,
         source_scores=None if source_scores is None else source_scores.astype(np.float32),
         step_scores=_beside(request, beside),

@@ -43,7 +43,7 @@ class Request(NamedTuple):
 
     @property
     def forces_inputs(self) -> bool:
-        """Whether the contrast's logits of the explained function come from a run on the contrast's tokens."""
+        """Whether the explained function reads a run on the contrast's own tokens."""
         if self.step is None or self.contrast is None or not self.step.needs_contrast:
             return False
         if self.contrast.force_inputs is not None:

@@ -88,7 +88,8 @@ def smooth_grad(task: Task) -> InputScores:
       >>> model, inputs = models.build(config), models.Inputs(tokens=jnp.array([[1, 2, 3]]))
       >>> params = model.init(jax.random.key(0), inputs)["params"]
       >>> asked = Predictions(positions=jnp.array([[1]]), targets=jnp.array([[5]]))
-      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, rng=jax.random.key(1)[None])
+      >>> keys = jax.random.split(jax.random.key(1), 1)
+      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, rng=keys)
       >>> jax.jit(smooth_grad)(task).target.shape
       (1, 3, 1)
 
