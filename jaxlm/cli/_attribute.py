@@ -5,6 +5,7 @@ import enum
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax
@@ -93,6 +94,7 @@ def run(arguments: Sequence[str]) -> int:
     step = steps.parse_step_function(options.step)
     step_scores = [steps.parse_step_function(name) for name in options.step_scores]
     settings = read_settings(options.method, options.settings)
+    check_options(options, [step, *step_scores])
     texts = input_lines(options.text, 'jaxlm attribute MODEL "The keys to the cabinet" --target " are"')
     enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
@@ -131,6 +133,35 @@ def run(arguments: Sequence[str]) -> int:
         results = [attribution.normalize_scores(result) for result in results]
     _write(options, results)
     return 0
+
+
+def check_options(options: Attribute, functions: Sequence[steps.StepFunction]) -> None:
+    """Checks what needs no model, before it is opened.
+
+    Args:
+      options: of the command.
+      functions: the explained step function and those beside it.
+
+    Raises:
+      UsageError: if an option is out of its range, is missing, or has no effect.
+    """
+    names = ", ".join(function.name for function in functions)
+    comparing = [function.name for function in functions if function.needs_contrast]
+    if comparing and options.contrast is None:
+        raise UsageError(f"{comparing[0]} compares two targets: add --contrast, the other one")
+    if options.contrast is not None and not comparing:
+        raise UsageError(
+            f"--contrast is compared, and none of {names} compares; add --step contrast_prob_diff"
+        )
+    if not 0 <= (options.seed or 0) < 2**32:
+        raise UsageError(f"--seed is from 0 and below 2**32: got {options.seed}")
+    if options.seed is not None and not _draws(options, functions):
+        raise UsageError(f"--seed is for draws, and neither {options.method} nor {names} draws; leave it out")
+    for name, path in (("--html", options.html), ("--json", options.json)):
+        if path is not None and path != STDOUT and not Path(path).absolute().parent.is_dir():
+            raise UsageError(
+                f"{name} is a path in a folder that is there: got {path!r}; make the folder first"
+            )
 
 
 def with_json_value(arguments: Sequence[str]) -> list[str]:
@@ -231,13 +262,13 @@ def _baseline(given: str | None, asked: Explained) -> Any:
 
 
 def _key(options: Attribute, functions: Sequence[steps.StepFunction]) -> jax.Array | None:
-    """A key where something draws, or where a seed is given: then the door says that nothing draws."""
-    if not 0 <= (options.seed or 0) < 2**32:
-        raise UsageError(f"--seed is from 0 and below 2**32: got {options.seed}")
+    return jax.random.key(options.seed or 0) if _draws(options, functions) else None
+
+
+def _draws(options: Attribute, functions: Sequence[steps.StepFunction]) -> bool:
     method = attribution.METHODS.get(options.method)
-    draws = method is not None and "rng" in method.needs
-    draws = draws or any(function.needs & {"rng", "noisy_logits"} for function in functions)
-    return jax.random.key(options.seed or 0) if draws or options.seed is not None else None
+    is_noisy = method is not None and "rng" in method.needs
+    return is_noisy or any(function.needs & {"rng", "noisy_logits"} for function in functions)
 
 
 def _write(options: Attribute, results: Sequence[attribution.Attribution]) -> None:
