@@ -2,6 +2,7 @@
 
 from jaxlm.attribution._attribute import attribute
 from jaxlm.attribution._baselines import BASELINES, Baseline
+from jaxlm.attribution._deeplift import DeepLift, deeplift
 from jaxlm.attribution._integrated_gradients import (
     ALLENNLP_INTEGRATED_GRADIENTS,
     IntegratedGradients,
@@ -39,6 +40,7 @@ __all__ = [
     "Attribution",
     "Baseline",
     "Counts",
+    "DeepLift",
     "InputScores",
     "InputXGradient",
     "IntegratedGradients",
@@ -53,6 +55,7 @@ __all__ = [
     "aggregate",
     "attribute",
     "attribution_as_json",
+    "deeplift",
     "difference",
     "html_page",
     "input_x_gradient",

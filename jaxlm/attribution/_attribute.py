@@ -138,8 +138,8 @@ def attribute(
         local_layout(devices),
         models.longest_text(loaded.config),
     )
-    scores, used = _scores(job, items)
     beside = _beside(loaded, request, texts, targets, rng, target_tokenizer, devices)
+    scores, used = _scores(job, items)
     name = weights_name(loaded.params) if items else ""
     return [
         make_attribution(
@@ -159,6 +159,8 @@ def _encode(
     reader: steps.TextReader, loaded: pretrained.Loaded, request: Request, texts: Any, targets: Any
 ) -> list[Item]:
     contrast, is_forced = request.contrast, request.forces_inputs
+    if request.step is None or not request.step.needs_contrast:
+        contrast = None
     if contrast is not None:
         contrast = contrast._replace(force_inputs=is_forced)
     pairs = steps.encode_pairs(reader, texts, targets, (None, None), contrast)

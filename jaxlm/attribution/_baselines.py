@@ -3,7 +3,7 @@
 Letters: `L` positions of a row, `D` width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -122,15 +122,15 @@ def _with_number(number: int, of: Any) -> np.ndarray:
 
 def _one_each(given: Any, num: int) -> list[Any]:
     """A baseline for each text: one text or row of ids counts for all of them."""
-    is_one = isinstance(given, str) or (np.iterable(given) and len(given) and np.ndim(given[0]) == 0)
-    is_one = is_one and not (np.iterable(given) and not isinstance(given, str) and isinstance(given[0], str))
-    if is_one:
+    if isinstance(given, str):
         return [given] * num
-    if not np.iterable(given):
+    if not isinstance(given, Iterable):
         raise UsageError(
             f"a baseline is one of {', '.join(BASELINES)}, a text, ids or vectors: got {given!r:.60}"
         )
     listed = list(given)
+    if listed and not isinstance(listed[0], str) and np.ndim(listed[0]) == 0:
+        return [np.asarray(listed)] * num
     if len(listed) != num:
         raise UsageError(f"baselines: expected one for each of {num} texts, got {len(listed)}")
     return listed

@@ -140,8 +140,9 @@ def fill_batch(items: Sequence[Item], shape: RowShape, num_rows: int) -> Explain
         positions[row, used], targets[row, used] = text.positions, text.targets
         row_names[row], names[row, used, 0], names[row, used, 1] = digest, digest, text.offsets
         if item.pair.contrast is not None and item.pair.partners is not None:
-            # A token without a partner is compared with the contrast's first one; that result is not used.
             partners = np.maximum(item.pair.partners, 0)
+            # What has nothing to be compared with is not explained.
+            positions[row, used] = np.where(item.pair.partners < 0, -1, text.positions)
             other_positions[row, used] = item.pair.contrast.positions[partners]
             other_targets[row, used] = item.pair.contrast.targets[partners]
     texts = [item.pair.text for item in items]

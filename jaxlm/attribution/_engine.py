@@ -144,6 +144,7 @@ def _sizes(job: Job, shape: RowShape, num_items: int) -> tuple[int, int]:
         num = max(num, MOST_IN_CHUNK.get(platform, num))
     fitting = max(positions // length, 1)
     chunk = min(fitting, num, MOST_IN_CHUNK.get(platform, fitting))
+    chunk = -(-num // -(-num // chunk))  # groups of even size, so that the last one is full, too
     each = -(-num_items // len(job.layout.devices))
     return chunk, max(min(positions // (length * chunk), ops.bucket(each)), 1)
 

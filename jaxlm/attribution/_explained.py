@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxlm import models, steps
 from jaxlm.attribution._predictions import Predictions
+from jaxlm.attribution._secants import secant_vjp
 from jaxlm.devices import current_target
 from jaxlm.typing import Array, Float, Int
 
@@ -78,6 +79,32 @@ class Explained(NamedTuple):
         is_used = (self.predictions.positions >= 0)[None, ..., None]
         return self._used(values.reshape(shape)), jnp.where(is_used, slopes, jnp.zeros_like(slopes))
 
+    def secants(
+        self, hidden: Float[Array, "R B L D"], start: Float[Array, "R B L D"]
+    ) -> tuple[Float[Array, "B M"], Float[Array, "B M"], Float[Array, "R B M D"]]:
+        """Returns the values at two points, and what each hidden number's change is multiplied with.
+
+        Args:
+          hidden: `Float[R B L D]`, hidden vectors of the rows.
+          start: those of the baseline.
+        """
+        runs, width = hidden.shape[0], hidden.shape[-1]
+        both = jnp.concatenate([hidden, start])
+        vectors = at_positions(both, self.predictions.positions).reshape(2 * runs, -1, width)
+
+        def of_tile(vectors: Array, queries: "_Queries") -> tuple[Array, Array, Array]:
+            (values, at_start), pull = secant_vjp(
+                lambda own: self._step_values(own, queries), vectors[:runs], vectors[runs:]
+            )
+            return values, at_start, jnp.moveaxis(pull(jnp.ones_like(values))[0], 0, 1)
+
+        values, at_start, slopes = self._by_tiles(of_tile, vectors, 1)
+        shape = self.predictions.positions.shape
+        slopes = jnp.moveaxis(slopes.reshape(*shape, runs, width), 2, 0)
+        is_used = (self.predictions.positions >= 0)[None, ..., None]
+        slopes = jnp.where(is_used, slopes, jnp.zeros_like(slopes))
+        return self._used(values.reshape(shape)), self._used(at_start.reshape(shape)), slopes
+
     def _used(self, values: Float[Array, "*copies B M"]) -> Float[Array, "*copies B M"]:
         is_used = jnp.broadcast_to(self.predictions.positions >= 0, values.shape)
         return jnp.where(is_used, values, 0.0)
@@ -106,8 +133,8 @@ class Explained(NamedTuple):
 
     def _queries(self) -> "_Queries":
         told = self.predictions
-        fields = (told.targets, told.contrast_targets, self.contrast_hidden, told.rng)
-        return _Queries(*(None if one is None else one.reshape(-1, *one.shape[2:]) for one in fields))
+        own = _Queries(told.targets, told.contrast_targets, self.contrast_hidden, told.rng)
+        return jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), own)
 
     def _step_values(self, vectors: Float[Array, "R Q D"], queries: "_Queries") -> Float[Array, " Q"]:
         def to_logits(hidden: Array) -> Array:

@@ -54,7 +54,30 @@ def gradient_scores(
     """
     hidden, pull = jax.vjp(reading.hidden, vectors)
     values, slopes = explained.slopes(hidden)
-    positions = explained.predictions.positions
+    scores = pulled_scores(task, hidden, slopes, pull, reduce)
+    return scores, values.sum(1, keepdims=True) if task.is_span else values
+
+
+def pulled_scores(
+    task: Task,
+    hidden: Float[Array, "R B L D"],
+    slopes: Float[Array, "R B M D"],
+    pull: Callable[[Array], tuple[Sides]],
+    reduce: Reduce,
+) -> Sides:
+    """Returns what is kept of all predictions' slopes, once they are pulled back to the vectors.
+
+    Args:
+      task: says how many predictions are computed at once, and whether those of a row count as one.
+      hidden: the hidden vectors, for their shape and dtype.
+      slopes: of each prediction with respect to the hidden vectors at its own position.
+      pull: from cotangents of the hidden vectors to those of the vectors, as `jax.vjp` returns it.
+      reduce: as for `gradient_scores`.
+
+    Returns:
+      `Sides` of `Float32[B L M ...]`.
+    """
+    positions = task.predictions.positions
 
     def one(index: Int[Array, ""]) -> Sides:
         if task.is_span:
@@ -67,8 +90,7 @@ def gradient_scores(
 
     num = 1 if task.is_span else positions.shape[1]
     count = None if task.is_span or task.counts is None else task.counts.predictions
-    kept = map_chunks(jax.vmap(one), num, task.chunk, count)
-    return predictions_last(kept), values.sum(1, keepdims=True) if task.is_span else values
+    return predictions_last(map_chunks(jax.vmap(one), num, task.chunk, count))
 
 
 def predictions_last(sides: Any) -> Any:

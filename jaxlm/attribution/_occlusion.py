@@ -246,7 +246,7 @@ def _with_segments(inputs: models.Inputs) -> models.Inputs:
 def _without(side: models.Inputs, index: Array) -> models.Inputs:
     """The rows of one side without the tokens at a position; the last position becomes padding."""
     columns = jnp.arange(side.length, dtype=jnp.int32)
-    kept = jnp.minimum(columns + (columns >= index), side.length - 1)
+    kept = jnp.minimum(columns + (columns >= index).astype(jnp.int32), side.length - 1)
     segments = jnp.asarray(side.segments)[:, kept]
     is_last = columns == side.length - 1
     return side._replace(

@@ -7,7 +7,7 @@ row, `D` width, `E` passes under dropout.
 from typing import Any, NamedTuple
 
 from jaxlm import models
-from jaxlm.typing import Array, Float, Int, Key
+from jaxlm.typing import AnyArray, Array, Float, Int, Key
 
 
 class Sides(NamedTuple):
@@ -76,9 +76,9 @@ class Counts(NamedTuple):
       True
     """
 
-    predictions: Int[Array, ""]
-    target: Int[Array, ""]
-    source: Int[Array, ""] | None = None
+    predictions: AnyArray
+    target: AnyArray
+    source: AnyArray | None = None
 
 
 class InputScores(NamedTuple):

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxlm import models, pretrained, steps
+from jaxlm.attribution._baselines import Baseline
 from jaxlm.attribution._batches import Item
 from jaxlm.attribution._completeness import completeness_error
 from jaxlm.attribution._predictions import InputScores
@@ -133,7 +134,7 @@ def _last_axes(mask: np.ndarray, ndim: int) -> np.ndarray:
     return mask.reshape(*mask.shape, *(1,) * (ndim - mask.ndim))
 
 
-def _without_partners(values: np.ndarray | None, missing: np.ndarray) -> np.ndarray | None:
+def _without_partners(values: Any, missing: np.ndarray) -> np.ndarray | None:
     return None if values is None else np.where(missing, np.nan, values).astype(np.float32)
 
 
@@ -181,10 +182,10 @@ def _settings(request: Request, num_steps: int | None) -> dict[str, Any]:
 
 def _shown(baseline: Any) -> Any:
     """A baseline as a JSON value: texts as they are, arrays as nested lists."""
-    if isinstance(baseline, tuple) and hasattr(baseline, "_asdict"):
+    if isinstance(baseline, Baseline):
         return {name: _shown(value) for name, value in baseline._asdict().items()}
-    if hasattr(baseline, "tolist"):
-        return baseline.tolist()
+    if hasattr(baseline, "shape"):
+        return np.asarray(baseline).tolist()
     return [_shown(one) for one in baseline] if isinstance(baseline, (list, tuple)) else baseline
 
 

@@ -106,21 +106,8 @@ def read_request(
       UsageError: if a name is unknown, something is missing or not used, or the method cannot explain it.
     """
     row = find_method(method)
-    if kind not in row.kinds:
-        raise UsageError(f"{row.name} explains {' and '.join(row.kinds)} models: got a {kind} one")
-    if settings is not None and type(settings) is not row.settings:
-        raise UsageError(
-            f"the settings of {row.name} are a {row.settings.__name__}: got {type(settings).__name__}"
-        )
-    if reduce not in REDUCTIONS:
-        raise UsageError(f"reduce is None or 'sum': got {reduce!r}")
-    if granular and not row.is_granular:
-        able = ", ".join(name for name, other in METHODS.items() if other.is_granular)
-        raise UsageError(f"{row.name} has no scores for dimensions; leave granular out, or take {able}")
-    if baseline is not None and "baseline" not in row.needs:
-        raise UsageError(f"{row.name} has no baseline; leave it out")
-    is_explaining = "step" in row.needs
-    explained = steps.step_function(step) if is_explaining else None
+    _check_method(row, kind, settings, reduce, baseline, granular=granular)
+    explained = steps.step_function(step) if "step" in row.needs else None
     if explained is not None and "gradient" in row.needs and not explained.is_differentiable:
         raise UsageError(
             f"{row.name} takes the gradient of a step function, and {explained.name} is constant almost "
@@ -139,6 +126,25 @@ def read_request(
         reduce == "sum",
         granular,
     )
+
+
+def _check_method(
+    row: Method, kind: str, settings: Any, reduce: Any, baseline: Any, *, granular: bool
+) -> None:
+    """Checks what is asked of a method, apart from step functions."""
+    if kind not in row.kinds:
+        raise UsageError(f"{row.name} explains {' and '.join(row.kinds)} models: got a {kind} one")
+    if settings is not None and type(settings) is not row.settings:
+        raise UsageError(
+            f"the settings of {row.name} are a {row.settings.__name__}: got {type(settings).__name__}"
+        )
+    if reduce not in REDUCTIONS:
+        raise UsageError(f"reduce is None or 'sum': got {reduce!r}")
+    if granular and not row.is_granular:
+        able = ", ".join(name for name, other in METHODS.items() if other.is_granular)
+        raise UsageError(f"{row.name} has no scores for dimensions; leave granular out, or take {able}")
+    if baseline is not None and "baseline" not in row.needs:
+        raise UsageError(f"{row.name} has no baseline; leave it out")
 
 
 def check_key(request: Request, rng: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from jaxlm.attribution._deeplift import DEEPLIFT
 from jaxlm.attribution._integrated_gradients import INTEGRATED_GRADIENTS
 from jaxlm.attribution._method import Method
 from jaxlm.attribution._occlusion import LEAVE_ONE_OUT, OCCLUSION
@@ -13,6 +14,7 @@ _ROWS = (
     SALIENCY,
     INPUT_X_GRADIENT,
     INTEGRATED_GRADIENTS,
+    DEEPLIFT,
     SMOOTH_GRAD,
     OCCLUSION,
     LEAVE_ONE_OUT,

@@ -1,13 +1,10 @@
 """`attribute` against one prediction at a time, and its invariances."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import attribution, steps
 from jaxlm.attribution import IntegratedGradients, attribute
-from jaxlm.errors import UsageError
 from tests.attribution.one_prediction import OnePrediction, ids, loop
 from tests.steps.tiny_models import open_model
 
@@ -78,7 +75,7 @@ def test_all_predictions_at_once_are_each_prediction_alone(kind, loaded, method)
         assert_equals_loop(kind, loaded, method, result, *parts)
         assert result.method == method and result.step_function == STEP
         assert result.is_signed == (method != "saliency")
-        assert "".join(result.contrast_tokens) in parts[2]
+        assert set(result.contrast_tokens) <= set(parts[2])
         if result.completeness_error is not None:
             total = np.nansum(result.scores, 0)
             total += 0.0 if result.source_scores is None else result.source_scores.sum(0)
