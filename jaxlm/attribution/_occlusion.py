@@ -183,7 +183,7 @@ def is_causal(model: models.Model) -> bool:
 
 def _losses(
     task: Task, explained: Explained, hidden: Float[Array, "R B L D"], changed: Changed, side: str
-) -> Float[Array, "B L M"]:
+) -> Float[Array, "B positions M"]:
     """The step function less that of each changed copy, one copy for each position of a side."""
     values = explained.values(hidden[None])
     rows = task.inputs.encoder if side == "source" else task.inputs

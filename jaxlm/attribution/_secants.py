@@ -152,7 +152,12 @@ def _through(closed: ClosedJaxpr, arguments: Sequence[Change]) -> list[Change]:
 
     known.update(zip(closed.jaxpr.constvars, (Change(const, const) for const in closed.consts), strict=True))
     known.update(zip(closed.jaxpr.invars, arguments, strict=True))
+    atoms = [*closed.jaxpr.outvars, *(atom for equation in closed.jaxpr.eqns for atom in equation.invars)]
+    needed = {atom for atom in atoms if not isinstance(atom, Literal)}
     for equation in closed.jaxpr.eqns:
+        # Such as the sign that `logsumexp` computes and drops.
+        if needed.isdisjoint(equation.outvars):
+            continue
         results = _of_equation(equation, [read(atom) for atom in equation.invars])
         known.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in closed.jaxpr.outvars]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from jaxlm.attribution._attention_methods import ATTENTION, ATTENTION_ROLLOUT, VALUE_ZEROING
 from jaxlm.attribution._deeplift import DEEPLIFT
 from jaxlm.attribution._integrated_gradients import INTEGRATED_GRADIENTS
 from jaxlm.attribution._method import Method
@@ -18,5 +19,8 @@ _ROWS = (
     SMOOTH_GRAD,
     OCCLUSION,
     LEAVE_ONE_OUT,
+    ATTENTION,
+    ATTENTION_ROLLOUT,
+    VALUE_ZEROING,
 )
 METHODS: Mapping[str, Method] = {row.name: row for row in _ROWS}

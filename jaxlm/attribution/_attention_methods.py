@@ -1,0 +1,113 @@
+"""Methods that score inputs by what attention moves, whichever step function is asked: rows of `METHODS`."""
+
+from dataclasses import dataclass
+
+from jaxlm.attribution._attention import attention_rollout, attention_weights
+from jaxlm.attribution._method import Method, Task
+from jaxlm.attribution._predictions import InputScores
+from jaxlm.attribution._saliency import with_settings
+from jaxlm.attribution._value_zeroing import Distance, value_zeroing
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionWeights:
+    """The settings of the method "attention": `attention_weights`.
+
+    Attributes:
+      layers: the numbers of the layers whose mean is taken; negative ones count from the end. None: all.
+      heads: the numbers of the heads; None: all.
+
+    Example:
+      >>> from jaxlm.attribution import AttentionWeights
+      >>> AttentionWeights(layers=(-1,))
+      AttentionWeights(layers=(-1,), heads=None)
+    """
+
+    layers: tuple[int, ...] | None = None
+    heads: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionRollout:
+    """The settings of the method "attention_rollout", which has none: `attention_rollout`.
+
+    Example:
+      >>> from jaxlm.attribution import AttentionRollout
+      >>> AttentionRollout()
+      AttentionRollout()
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueZeroing:
+    """The settings of the method "value_zeroing": `value_zeroing`.
+
+    Attributes:
+      layers: the numbers of the layers whose mean is taken; negative ones count from the end. None: all.
+      distance: "cosine" or "euclidean", between a layer's true and changed outputs.
+
+    Example:
+      >>> from jaxlm.attribution import ValueZeroing
+      >>> ValueZeroing(distance="euclidean").layers is None
+      True
+    """
+
+    layers: tuple[int, ...] | None = None
+    distance: Distance = "cosine"
+
+
+def _attention(task: Task) -> InputScores:
+    settings = with_settings(task, AttentionWeights).settings
+    scores = attention_weights(
+        task.model,
+        task.params,
+        task.inputs,
+        task.predictions.positions,
+        layers=settings.layers,
+        heads=settings.heads,
+    )
+    return _over_span(task, scores)
+
+
+def _rollout(task: Task) -> InputScores:
+    task = with_settings(task, AttentionRollout)
+    scores = attention_rollout(task.model, task.params, task.inputs, task.predictions.positions)
+    return _over_span(task, scores)
+
+
+def _value_zeroing(task: Task) -> InputScores:
+    settings = with_settings(task, ValueZeroing).settings
+    scores = value_zeroing(
+        task.model,
+        task.params,
+        task.inputs,
+        task.predictions.positions,
+        layers=settings.layers,
+        distance=settings.distance,
+        chunk=task.chunk,
+        counts=task.counts,
+    )
+    return _over_span(task, scores)
+
+
+def _over_span(task: Task, scores: InputScores) -> InputScores:
+    """The scores; of a span explained as one prediction, their sum over its predictions."""
+    if not task.is_span:
+        return scores
+    source = None if scores.source is None else scores.source.sum(2, keepdims=True)
+    return InputScores(scores.target.sum(2, keepdims=True), source)
+
+
+def _never(settings: object) -> bool:
+    del settings
+    return False
+
+
+_NOTHING: frozenset[str] = frozenset()
+ATTENTION = Method("attention", _attention, AttentionWeights, _NOTHING, is_signed=_never, unit="")
+ATTENTION_ROLLOUT = Method(
+    "attention_rollout", _rollout, AttentionRollout, _NOTHING, is_signed=_never, unit=""
+)
+VALUE_ZEROING = Method(
+    "value_zeroing", _value_zeroing, ValueZeroing, _NOTHING, is_signed=_never, chunked="copies", unit=""
+)
