@@ -12,7 +12,7 @@ import jax
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import attribution, io, pretrained, steps, tokenizers
-from jaxlm.cli._attribute_texts import Explained, texts_and_targets
+from jaxlm.cli._attribute_texts import AttributedTexts, texts_and_targets
 from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._inputs import input_lines, warn_of_unknown
 from jaxlm.cli._models import DType, model_folder, open_model
@@ -255,7 +255,7 @@ def _target_tokenizer(name: str, loaded: pretrained.Loaded) -> tokenizers.Tokeni
     return tokenizers.load_tokenizer(model_folder(name), side="target")
 
 
-def _baseline(given: str | None, asked: Explained) -> Any:
+def _baseline(given: str | None, asked: AttributedTexts) -> Any:
     if given is None or given in attribution.BASELINES:
         return given
     return [given] * len(asked.texts)

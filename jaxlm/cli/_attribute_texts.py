@@ -9,7 +9,7 @@ from jaxlm import decoding, pretrained, steps, tokenizers
 from jaxlm.cli._failures import UsageError
 
 
-class Explained(NamedTuple):
+class AttributedTexts(NamedTuple):
     """Texts as `attribution.attribute` takes them.
 
     Attributes:
@@ -31,7 +31,7 @@ def texts_and_targets(
     *,
     max_new_tokens: int,
     target_tokenizer: tokenizers.Tokenizer | None = None,
-) -> Explained:
+) -> AttributedTexts:
     """Returns the texts with their targets.
 
     Without a target the model writes one, the likeliest token each time: as many tokens as the contrast has,
@@ -58,20 +58,20 @@ def texts_and_targets(
     continues = kind.next_token and not kind.encoder
     compared = None if contrast is None else [_whole(text, contrast, continues) for text in texts]
     if target is not None:
-        return Explained(texts, [_whole(text, target, continues) for text in texts], compared)
+        return AttributedTexts(texts, [_whole(text, target, continues) for text in texts], compared)
     if not kind.next_token:
         filled = None if compared is None else [one.tokens for one in decoding.fill_batch(loaded, texts)]
-        return Explained(texts, filled, compared)
+        return AttributedTexts(texts, filled, compared)
     if compared is None:
         written = _write(loaded, texts, max_new_tokens)
-        return Explained(*_pairs(loaded, texts, written), None)
+        return AttributedTexts(*_pairs(loaded, texts, written), None)
     reader = steps.TextReader(loaded, target_tokenizer)
     others = [reader.read_ids(one, is_prompt=True, is_target=kind.encoder) for one in compared]
     written = [
         _write(loaded, [text], _length(reader, text, other))[0]
         for text, other in zip(texts, others, strict=True)
     ]
-    return Explained(*_pairs(loaded, texts, written), others)
+    return AttributedTexts(*_pairs(loaded, texts, written), others)
 
 
 def _whole(text: str, target: str, continues: bool) -> str:

@@ -74,3 +74,9 @@ def test_a_part_of_the_source():
     assert part.source_tokens == ("▁the", "▁do") and part.source_scores.shape == (2, 2)
     with pytest.raises(UsageError, match="without a step"):
         select(translation(), sources=slice(None, None, 2))
+
+
+def test_scores_may_be_weighted_by_a_step_function():
+    result = causal()
+    weighted = result._replace(scores=result.scores * result.step_scores["entropy"])
+    np.testing.assert_array_equal(weighted.scores[0], result.scores[0] * np.array([1, 2, 3], np.float32))
