@@ -20,13 +20,22 @@ from jaxlm.cli._options import parse
 from jaxlm.cli._values import as_literal
 from jaxlm.devices import enable_compilation_cache
 
-PROGRAM = "jaxlm attribute"
+ATTRIBUTE_PROGRAM = "jaxlm attribute"
 STDOUT = "-"
-BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+BYTES_OF_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Attribute:
+class AttributeCommand:
     """Show how much each token moved each prediction: a heat map, on request also a page and JSON.
 
     Example: jaxlm attribute ./gpt2 "The keys to the cabinet" --target " are" --html map.html
@@ -87,18 +96,18 @@ def run(arguments: Sequence[str]) -> int:
     Raises:
       UsageError: if the request cannot be met.
     """
-    options = parse(Attribute, with_json_value(arguments), program=PROGRAM)
+    options = parse(AttributeCommand, with_json_value(arguments), program=ATTRIBUTE_PROGRAM)
     if options.max_new_tokens < 1:
         raise UsageError(f"--max-new-tokens is at least 1, got {options.max_new_tokens}")
     memory = None if options.memory is None else read_bytes(options.memory)
     step = steps.parse_step_function(options.step)
     step_scores = [steps.parse_step_function(name) for name in options.step_scores]
-    settings = read_settings(options.method, options.settings)
-    check_options(options, [step, *step_scores])
+    settings = method_settings(options.method, options.settings)
+    check_attribute_options(options, [step, *step_scores])
     texts = input_lines(options.text, 'jaxlm attribute MODEL "The keys to the cabinet" --target " are"')
     enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
-    warn_of_unknown(PROGRAM, loaded, texts)
+    warn_of_unknown(ATTRIBUTE_PROGRAM, loaded, texts)
     target_tokenizer = _target_tokenizer(options.model, loaded)
     asked = texts_and_targets(
         loaded,
@@ -135,7 +144,7 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def check_options(options: Attribute, functions: Sequence[steps.StepFunction]) -> None:
+def check_attribute_options(options: AttributeCommand, functions: Sequence[steps.StepFunction]) -> None:
     """Checks what needs no model, before it is opened.
 
     Args:
@@ -203,12 +212,12 @@ def read_bytes(text: str) -> int:
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
     unit = match[2].upper() if match else ""
-    if match is None or unit not in BYTES:
+    if match is None or unit not in BYTES_OF_UNITS:
         raise UsageError(f"--memory is a number of bytes such as 2GiB, 500MB or 1000000: got {text!r}")
-    return int(float(match[1]) * BYTES[unit])
+    return int(float(match[1]) * BYTES_OF_UNITS[unit])
 
 
-def read_settings(method: str, pairs: Sequence[str]) -> Any:
+def method_settings(method: str, pairs: Sequence[str]) -> Any:
     """Returns the settings of a method from `name=value` pairs; None if there are none.
 
     Args:
@@ -220,8 +229,8 @@ def read_settings(method: str, pairs: Sequence[str]) -> Any:
       ConfigError: if a value is of another type.
 
     Example:
-      >>> from jaxlm.cli._attribute import read_settings
-      >>> read_settings("integrated_gradients", ["steps=10", "rule=left"]).rule
+      >>> from jaxlm.cli._attribute import method_settings
+      >>> method_settings("integrated_gradients", ["steps=10", "rule=left"]).rule
       'left'
     """
     if not pairs or method not in attribution.METHODS:  # the door names the methods
@@ -261,17 +270,17 @@ def _baseline(given: str | None, asked: AttributedTexts) -> Any:
     return [given] * len(asked.texts)
 
 
-def _key(options: Attribute, functions: Sequence[steps.StepFunction]) -> jax.Array | None:
+def _key(options: AttributeCommand, functions: Sequence[steps.StepFunction]) -> jax.Array | None:
     return jax.random.key(options.seed or 0) if _draws(options, functions) else None
 
 
-def _draws(options: Attribute, functions: Sequence[steps.StepFunction]) -> bool:
+def _draws(options: AttributeCommand, functions: Sequence[steps.StepFunction]) -> bool:
     method = attribution.METHODS.get(options.method)
     is_noisy = method is not None and "rng" in method.needs
     return is_noisy or any(function.needs & {"rng", "noisy_logits"} for function in functions)
 
 
-def _write(options: Attribute, results: Sequence[attribution.Attribution]) -> None:
+def _write(options: AttributeCommand, results: Sequence[attribution.Attribution]) -> None:
     if options.json == STDOUT:
         for result in results:
             print(json.dumps(attribution.attribution_as_json(result), ensure_ascii=False))
@@ -282,7 +291,7 @@ def _write(options: Attribute, results: Sequence[attribution.Attribution]) -> No
             result.show()
     if options.json not in (None, STDOUT):
         attribution.save_attributions(options.json, results)
-        say(PROGRAM, f"wrote {options.json}")
+        say(ATTRIBUTE_PROGRAM, f"wrote {options.json}")
     if options.html is not None:
         io.write_text(options.html, attribution.html_page(results))
-        say(PROGRAM, f"wrote {options.html}")
+        say(ATTRIBUTE_PROGRAM, f"wrote {options.html}")

@@ -128,7 +128,7 @@ def _older_array(value: dict[str, Any]) -> np.ndarray:
     raw = base64.b64decode(text)
     raw = gzip.decompress(raw) if kind == "b64.gz" else raw
     if len(raw) != dtype.itemsize * math.prod(shape):
-        raise ValueError(f"an array of shape {shape} has {len(raw)} bytes")
+        raise UsageError(f"an array of shape {shape} has {len(raw)} bytes")
     return np.frombuffer(raw, dtype).reshape(shape)
 
 

@@ -172,7 +172,7 @@ def _array_from_json(value: Any) -> np.ndarray:
     if not isinstance(value, dict):
         raise TypeError(f"an array is an object of JSON, got {type(value).__name__}")
     if value["dtype"] not in ARRAY_DTYPES:
-        raise ValueError(f"an array is of {', '.join(ARRAY_DTYPES)}, got {value['dtype']}")
+        raise UsageError(f"an array is of {', '.join(ARRAY_DTYPES)}, got {value['dtype']}")
     dtype = np.dtype(value["dtype"])
     if "base64" in value:
         data = base64.b64decode(value["base64"], validate=True)
