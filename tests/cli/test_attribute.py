@@ -13,7 +13,7 @@ import pytest
 
 from jaxlm import attribution, decoding, models, pretrained, steps, tokenizers
 from jaxlm.cli import main
-from jaxlm.cli._attribute import read_bytes, with_json_value
+from jaxlm.cli._attribute_options import read_bytes, with_json_value
 from jaxlm.cli._failures import UsageError
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
