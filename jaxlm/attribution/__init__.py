@@ -20,7 +20,7 @@ from jaxlm.attribution._integrated_gradients import (
     IntegratedGradients,
     integrated_gradients,
 )
-from jaxlm.attribution._method import Method, Task
+from jaxlm.attribution._method import Method, MethodTask
 from jaxlm.attribution._occlusion import LeaveOneOut, Occlusion, leave_one_out, occlusion
 from jaxlm.attribution._patching import Patching, activation_patching
 from jaxlm.attribution._paths import quadrature
@@ -68,6 +68,7 @@ __all__ = [
     "LayerZeroing",
     "LeaveOneOut",
     "Method",
+    "MethodTask",
     "Occlusion",
     "Patching",
     "Predictions",
@@ -76,7 +77,6 @@ __all__ = [
     "Saliency",
     "Sides",
     "SmoothGrad",
-    "Task",
     "ValueZeroing",
     "activation_patching",
     "aggregate",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from jaxlm.attribution._attention import attention_rollout, attention_weights
-from jaxlm.attribution._method import Method, Task
+from jaxlm.attribution._method import Method, MethodTask
 from jaxlm.attribution._predictions import InputScores
 from jaxlm.attribution._saliency import with_settings
 from jaxlm.attribution._value_zeroing import Distance, value_zeroing
@@ -56,7 +56,7 @@ class ValueZeroing:
     distance: Distance = "cosine"
 
 
-def _attention(task: Task) -> InputScores:
+def _attention(task: MethodTask) -> InputScores:
     settings = with_settings(task, AttentionWeights).settings
     scores = attention_weights(
         task.model,
@@ -69,13 +69,13 @@ def _attention(task: Task) -> InputScores:
     return _over_span(task, scores)
 
 
-def _rollout(task: Task) -> InputScores:
+def _rollout(task: MethodTask) -> InputScores:
     task = with_settings(task, AttentionRollout)
     scores = attention_rollout(task.model, task.params, task.inputs, task.predictions.positions)
     return _over_span(task, scores)
 
 
-def _value_zeroing(task: Task) -> InputScores:
+def _value_zeroing(task: MethodTask) -> InputScores:
     settings = with_settings(task, ValueZeroing).settings
     scores = value_zeroing(
         task.model,
@@ -90,7 +90,7 @@ def _value_zeroing(task: Task) -> InputScores:
     return _over_span(task, scores)
 
 
-def _over_span(task: Task, scores: InputScores) -> InputScores:
+def _over_span(task: MethodTask, scores: InputScores) -> InputScores:
     """The scores; of a span explained as one prediction, their sum over its predictions."""
     if not task.is_span:
         return scores

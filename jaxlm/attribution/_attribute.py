@@ -12,12 +12,12 @@ import numpy as np
 
 from jaxlm import models, pretrained, steps, tokenizers
 from jaxlm.attribution._baselines import read_baselines
-from jaxlm.attribution._batches import Item
+from jaxlm.attribution._batches import ExplainedText
 from jaxlm.attribution._completeness import completeness_error
-from jaxlm.attribution._engine import Job, run_job
+from jaxlm.attribution._engine import AttributionJob, run_attribution
 from jaxlm.attribution._predictions import InputScores
 from jaxlm.attribution._records import make_attribution, weights_name
-from jaxlm.attribution._request import Request, check_dropout, check_key, read_request
+from jaxlm.attribution._request import AttributionRequest, attribution_request, check_dropout, check_key
 from jaxlm.attribution.results import Attribution
 from jaxlm.devices import local_layout
 from jaxlm.errors import UsageError
@@ -107,7 +107,7 @@ def attribute(
       ((5, 3), (' ', 'b', 'e'), True)
     """
     reader = steps.TextReader(loaded, target_tokenizer)
-    request = read_request(
+    request = attribution_request(
         reader.kind,
         method=method,
         settings=settings,
@@ -126,7 +126,7 @@ def attribute(
     if reader.kind == "masked" and targets is None:
         targets = _likeliest(loaded, reader, texts, devices)
     items = _encode(reader, loaded, request, texts, targets)
-    job = Job(
+    job = AttributionJob(
         loaded,
         request.method,
         request.settings,
@@ -156,8 +156,8 @@ def attribute(
 
 
 def _encode(
-    reader: steps.TextReader, loaded: pretrained.Loaded, request: Request, texts: Any, targets: Any
-) -> list[Item]:
+    reader: steps.TextReader, loaded: pretrained.Loaded, request: AttributionRequest, texts: Any, targets: Any
+) -> list[ExplainedText]:
     contrast, is_forced = request.contrast, request.forces_inputs
     if request.step is None or not request.step.needs_contrast:
         contrast = None
@@ -169,15 +169,15 @@ def _encode(
         rows = [pair.text for pair in pairs]
         baselines = read_baselines(reader, loaded, request.baseline, rows, is_prompted=targets is not None)
     return [
-        Item(number, pair, baseline, is_forced)
+        ExplainedText(number, pair, baseline, is_forced)
         for number, (pair, baseline) in enumerate(zip(pairs, baselines, strict=True))
     ]
 
 
-def _scores(job: Job, items: list[Item]) -> tuple[dict[int, InputScores], dict[int, int]]:
+def _scores(job: AttributionJob, items: list[ExplainedText]) -> tuple[dict[int, InputScores], dict[int, int]]:
     """The scores of each text, and how many steps a path had; more of them where a tolerance is missed."""
     tolerance = getattr(job.settings, "tolerance", None)
-    scores = {item.number: result for item, result in run_job(job, items)}
+    scores = {item.number: result for item, result in run_attribution(job, items)}
     if job.method.path is None:
         return scores, {}
     num = job.settings.steps
@@ -187,7 +187,7 @@ def _scores(job: Job, items: list[Item]) -> tuple[dict[int, InputScores], dict[i
         if not open_items:
             break
         num *= 2
-        for item, result in run_job(job, open_items, num):
+        for item, result in run_attribution(job, open_items, num):
             scores[item.number], used[item.number] = result, num
     return scores, used
 
@@ -199,7 +199,7 @@ def _error(scores: InputScores) -> float:
 
 def _beside(
     loaded: pretrained.Loaded,
-    request: Request,
+    request: AttributionRequest,
     texts: Any,
     targets: Any,
     rng: Any,

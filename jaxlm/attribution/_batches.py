@@ -16,7 +16,7 @@ from jaxlm.typing import AnyArray
 SHORTEST = 16
 
 
-class Item(NamedTuple):
+class ExplainedText(NamedTuple):
     """One text that is explained.
 
     Attributes:
@@ -85,7 +85,7 @@ class ExplainedBatch(NamedTuple):
     counts: Counts
 
 
-def row_shape(item: Item, longest: int) -> RowShape:
+def row_shape(item: ExplainedText, longest: int) -> RowShape:
     """Returns the shape of the rows for a text.
 
     Args:
@@ -106,14 +106,16 @@ def row_shape(item: Item, longest: int) -> RowShape:
     return RowShape(length(len(text.tokens)), source_length, ops.bucket(len(text.positions)), other)
 
 
-def group_items(items: Sequence[Item], longest: int) -> Iterator[tuple[RowShape, list[Item]]]:
+def group_items(
+    items: Sequence[ExplainedText], longest: int
+) -> Iterator[tuple[RowShape, list[ExplainedText]]]:
     """Yields the texts by the shape of their rows.
 
     Args:
       items: the texts.
       longest: the most positions of a row.
     """
-    groups: dict[tuple[RowShape, Any], list[Item]] = {}
+    groups: dict[tuple[RowShape, Any], list[ExplainedText]] = {}
     for item in items:
         # Ids and vectors of baselines make other programs.
         kinds = () if item.baseline is None else tuple(_kind(one) for one in item.baseline)
@@ -122,7 +124,7 @@ def group_items(items: Sequence[Item], longest: int) -> Iterator[tuple[RowShape,
         yield shape, members
 
 
-def fill_batch(items: Sequence[Item], shape: RowShape, num_rows: int) -> ExplainedBatch:
+def fill_explained(items: Sequence[ExplainedText], shape: RowShape, num_rows: int) -> ExplainedBatch:
     """Returns a batch; rows without a text are padding.
 
     Args:
@@ -193,7 +195,7 @@ def _kind(baseline: np.ndarray | None) -> tuple[Any, ...]:
     return () if baseline is None else (baseline.dtype.kind, baseline.ndim, baseline.shape[-1:] == (1,))
 
 
-def _baselines(items: Sequence[Item], shape: RowShape, num_rows: int) -> Sides | None:
+def _baselines(items: Sequence[ExplainedText], shape: RowShape, num_rows: int) -> Sides | None:
     if items[0].baseline is None:
         return None
 

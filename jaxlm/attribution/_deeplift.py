@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxlm import ops
 from jaxlm.attribution._gradients import pulled_scores, start_of, weighted_sum
-from jaxlm.attribution._method import Method, Task
+from jaxlm.attribution._method import Method, MethodTask
 from jaxlm.attribution._predictions import InputScores, Sides
 from jaxlm.attribution._saliency import AtSite, with_settings
 from jaxlm.attribution._secants import secant_vjp
@@ -28,7 +28,7 @@ class DeepLift(AtSite):
 
 
 @ops.derivatives("any")
-def deeplift(task: Task) -> InputScores:
+def deeplift(task: MethodTask) -> InputScores:
     """Returns DeepLIFT of every token for every prediction.
 
     `score[t, i] = (e_t - b_t) . m[t, i]`, where the multipliers `m` are composed by the chain rule of secants
@@ -55,12 +55,12 @@ def deeplift(task: Task) -> InputScores:
       >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
-      >>> from jaxlm.attribution import Predictions, Task, deeplift
+      >>> from jaxlm.attribution import Predictions, MethodTask, deeplift
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> model, inputs = models.build(config, "causal_lm"), models.Inputs(tokens=jnp.array([[1, 2, 3]]))
       >>> params = jax.jit(model.init)(jax.random.key(0), inputs)["params"]
       >>> asked = Predictions(positions=jnp.array([[1, 2]]), targets=jnp.array([[3, 5]]))
-      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, step="probability")
+      >>> task = MethodTask(model=model, params=params, inputs=inputs, predictions=asked, step="probability")
       >>> result = jax.jit(deeplift)(task)
       >>> error = result.target.sum(1) - (result.values - result.baseline_values)
       >>> bool((jnp.abs(error) < 1e-4).all())

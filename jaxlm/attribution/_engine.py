@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxlm import ops, pretrained, steps
-from jaxlm.attribution._batches import ExplainedBatch, Item, RowShape, fill_batch, group_items
+from jaxlm.attribution._batches import ExplainedBatch, ExplainedText, RowShape, fill_explained, group_items
 from jaxlm.attribution._method import Method
 from jaxlm.attribution._predictions import InputScores
 from jaxlm.attribution._program import Program, ProgramSpec, compile_explanation
@@ -21,13 +21,13 @@ from jaxlm.errors import UsageError
 
 # Positions that are computed at once on a CPU and elsewhere, for models up to this width; fewer for wider
 # ones. More of them left a core's cache: a chunk of 64 took three times as long as one of 8.
-CPU_POSITIONS, POSITIONS, WIDTH = 1024, 65_536, 1024
+_CPU_POSITIONS, _POSITIONS, _WIDTH = 1024, 65_536, 1024
 MOST_IN_CHUNK = {"cpu": 16}
 # Batches in flight: so many are dispatched before the results of the first one are fetched.
-MAX_IN_FLIGHT = 4
+_MAX_IN_FLIGHT = 4
 
 
-class Job(NamedTuple):
+class AttributionJob(NamedTuple):
     """What is computed of every text.
 
     Attributes:
@@ -55,9 +55,9 @@ class Job(NamedTuple):
     longest: int
 
 
-def run_job(
-    job: Job, items: Sequence[Item], num_points: int | None = None
-) -> Iterator[tuple[Item, InputScores]]:
+def run_attribution(
+    job: AttributionJob, items: Sequence[ExplainedText], num_points: int | None = None
+) -> Iterator[tuple[ExplainedText, InputScores]]:
     """Yields each text with its scores, without padding, as NumPy arrays.
 
     Args:
@@ -70,7 +70,7 @@ def run_job(
         return
     replicated: dict[Layout, tuple[Any, Any]] = {}
     paths = _paths(job, num_points)
-    in_flight: deque[tuple[list[list[Item]], list[InputScores]]] = deque()
+    in_flight: deque[tuple[list[list[ExplainedText]], list[InputScores]]] = deque()
     for shape, members in group_items(items, job.longest):
         # Other devices would get the parameters and no batch.
         layout = Layout(job.layout.devices[: len(members)])
@@ -81,13 +81,13 @@ def run_job(
         for parts, stacked in _device_batches(members, shape, num_rows, len(layout.devices)):
             results = [program.run(*shared, path, stacked) for path in paths]
             in_flight.append((parts, results))
-            if len(in_flight) == MAX_IN_FLIGHT:
+            if len(in_flight) == _MAX_IN_FLIGHT:
                 yield from _fetch(*in_flight.popleft())
     while in_flight:
         yield from _fetch(*in_flight.popleft())
 
 
-def _paths(job: Job, num_points: int | None) -> list[Any]:
+def _paths(job: AttributionJob, num_points: int | None) -> list[Any]:
     """The points of the path in parts of one size, so that any number of them takes one program."""
     if job.method.path is None:
         return [None]
@@ -97,7 +97,9 @@ def _paths(job: Job, num_points: int | None) -> list[Any]:
     return list(zip(*arrays, strict=True))
 
 
-def _plan(job: Job, shape: RowShape, items: Sequence[Item], shared: tuple[Any, ...]) -> tuple[int, Program]:
+def _plan(
+    job: AttributionJob, shape: RowShape, items: Sequence[ExplainedText], shared: tuple[Any, ...]
+) -> tuple[int, Program]:
     """The number of rows and the program of a group of texts, within the limit of memory."""
     chunk, num_rows = _sizes(job, shape, len(items))
     while True:
@@ -111,7 +113,7 @@ def _plan(job: Job, shape: RowShape, items: Sequence[Item], shared: tuple[Any, .
             job.is_granular,
             job.layout,
         )
-        batch = fill_batch(items[:num_rows], shape, num_rows)
+        batch = fill_explained(items[:num_rows], shape, num_rows)
         stacked = jax.tree.map(lambda array: np.stack([array] * len(job.layout.devices)), batch)
         program = compile_explanation(spec, (*shared, stacked))
         if job.memory is None or program.num_bytes <= job.memory:
@@ -129,11 +131,11 @@ def _plan(job: Job, shape: RowShape, items: Sequence[Item], shared: tuple[Any, .
             chunk = max(min(int(chunk * share), chunk - 1), 1)
 
 
-def _sizes(job: Job, shape: RowShape, num_items: int) -> tuple[int, int]:
+def _sizes(job: AttributionJob, shape: RowShape, num_items: int) -> tuple[int, int]:
     """The chunk and the number of rows that are fast where memory is no limit."""
     platform = job.layout.target.platform
-    positions = CPU_POSITIONS if platform == "cpu" else POSITIONS
-    positions = positions * WIDTH // max(job.loaded.config.width, WIDTH)
+    positions = _CPU_POSITIONS if platform == "cpu" else _POSITIONS
+    positions = positions * _WIDTH // max(job.loaded.config.width, _WIDTH)
     length = max(shape.length, shape.source_length)
     chunked = job.method.chunked
     num = 1 if chunked is None else length if chunked == "copies" else shape.predictions
@@ -150,8 +152,8 @@ def _sizes(job: Job, shape: RowShape, num_items: int) -> tuple[int, int]:
 
 
 def _device_batches(
-    items: Sequence[Item], shape: RowShape, num_rows: int, num_devices: int
-) -> Iterator[tuple[list[list[Item]], ExplainedBatch]]:
+    items: Sequence[ExplainedText], shape: RowShape, num_rows: int, num_devices: int
+) -> Iterator[tuple[list[list[ExplainedText]], ExplainedBatch]]:
     """Yields the texts of each device's batch, and the batches with a leading axis of devices."""
     for start in range(0, len(items), num_rows * num_devices):
         parts = [
@@ -159,11 +161,13 @@ def _device_batches(
             for first in range(start, start + num_rows * num_devices, num_rows)
         ]
         # A device without texts computes the first batch again, so that all have real numbers.
-        batches = [fill_batch(part or parts[0], shape, num_rows) for part in parts]
+        batches = [fill_explained(part or parts[0], shape, num_rows) for part in parts]
         yield parts, jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
 
 
-def _fetch(parts: list[list[Item]], results: list[InputScores]) -> Iterator[tuple[Item, InputScores]]:
+def _fetch(
+    parts: list[list[ExplainedText]], results: list[InputScores]
+) -> Iterator[tuple[ExplainedText, InputScores]]:
     """Waits for the results of the batches of all devices, adds up those of a path's parts, and cuts them."""
     fetched = [jax.tree.map(np.asarray, result) for result in results]
     total = fetched[0]
@@ -179,7 +183,7 @@ def _fetch(parts: list[list[Item]], results: list[InputScores]) -> Iterator[tupl
             yield item, _cut(item, jax.tree.map(lambda array: array[device, row], total))  # noqa: B023
 
 
-def _cut(item: Item, scores: InputScores) -> InputScores:
+def _cut(item: ExplainedText, scores: InputScores) -> InputScores:
     """The scores of one text without those of padding."""
     text = item.pair.text
     num = min(len(text.positions), scores.target.shape[1])

@@ -14,16 +14,16 @@ import jax.numpy as jnp
 from jaxlm import steps
 from jaxlm.attribution._chunks import map_chunks
 from jaxlm.attribution._explained import Explained, make_explained
-from jaxlm.attribution._method import Task
+from jaxlm.attribution._method import MethodTask
 from jaxlm.attribution._predictions import Sides
 from jaxlm.attribution._reading import Reading
 from jaxlm.typing import Array, Float, Int
 
 # From the gradients of one prediction of each row to what is kept of them, such as `[B L]`.
-Reduce = Callable[[Sides], Sides]
+GradientReduction = Callable[[Sides], Sides]
 
 
-def start_of(task: Task) -> tuple[Reading, Explained]:
+def start_of(task: MethodTask) -> tuple[Reading, Explained]:
     """Returns the two halves of what is explained: vectors to hidden vectors, and those to the step function.
 
     Args:
@@ -38,7 +38,7 @@ def start_of(task: Task) -> tuple[Reading, Explained]:
 
 
 def gradient_scores(
-    task: Task, reading: Reading, explained: Explained, vectors: Sides, reduce: Reduce
+    task: MethodTask, reading: Reading, explained: Explained, vectors: Sides, reduce: GradientReduction
 ) -> tuple[Sides, Float[Array, "B M"]]:
     """Returns what is kept of the gradients of all predictions, and the values of the step function.
 
@@ -59,11 +59,11 @@ def gradient_scores(
 
 
 def pulled_scores(
-    task: Task,
+    task: MethodTask,
     hidden: Float[Array, "R B L D"],
     slopes: Float[Array, "R B M D"],
     pull: Callable[[Array], tuple[Sides]],
-    reduce: Reduce,
+    reduce: GradientReduction,
 ) -> Sides:
     """Returns what is kept of all predictions' slopes, once they are pulled back to the vectors.
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxlm import ops
 from jaxlm.attribution._explained import Explained
 from jaxlm.attribution._gradients import start_of, weighted_sum
-from jaxlm.attribution._method import Method, Task
+from jaxlm.attribution._method import Method, MethodTask
 from jaxlm.attribution._paths import Rule, check_quadrature, quadrature, summed_over_points
 from jaxlm.attribution._predictions import InputScores, Sides
 from jaxlm.attribution._reading import Reading
@@ -64,7 +64,7 @@ ALLENNLP_INTEGRATED_GRADIENTS = IntegratedGradients(steps=10, rule="left")
 
 
 @ops.derivatives("any")
-def integrated_gradients(task: Task) -> InputScores:
+def integrated_gradients(task: MethodTask) -> InputScores:
     """Returns the integrated gradients of every token for every prediction.
 
     `score[t, i] = (e_t - b_t) . integral_0^1 d f_i / d e_t at (b + a (e - b)) da`, where `e` are the
@@ -86,12 +86,12 @@ def integrated_gradients(task: Task) -> InputScores:
       >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
-      >>> from jaxlm.attribution import Predictions, Task, integrated_gradients
+      >>> from jaxlm.attribution import Predictions, MethodTask, integrated_gradients
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> model, inputs = models.build(config, "causal_lm"), models.Inputs(tokens=jnp.array([[1, 2, 3]]))
       >>> params = model.init(jax.random.key(0), inputs)["params"]
       >>> asked = Predictions(positions=jnp.array([[1, 2]]), targets=jnp.array([[3, 5]]))
-      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, step="logit")
+      >>> task = MethodTask(model=model, params=params, inputs=inputs, predictions=asked, step="logit")
       >>> result = jax.jit(integrated_gradients)(task)
       >>> error = result.target.sum(1) - (result.values - result.baseline_values)
       >>> bool((jnp.abs(error) < 1e-4).all())

@@ -11,8 +11,8 @@ from jaxlm import models
 from jaxlm.attribution._predictions import Counts, InputScores, Predictions, Sides
 from jaxlm.typing import Array, Float, Key
 
-# What a method works through in groups of `Task.chunk`: the explained predictions (one backward pass each),
-# the changed copies of a row (one forward pass each), or nothing.
+# What a method works through in groups of `MethodTask.chunk`: the explained predictions (one backward pass
+# each) or the changed copies of a row (one forward pass each).
 Chunked = Literal["predictions", "copies"]
 
 
@@ -22,7 +22,7 @@ Chunked = Literal["predictions", "copies"]
     meta_fields=["model", "step", "settings", "chunk", "is_span", "is_granular"],
 )
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class MethodTask:
     """The argument of a method of attribution, which is a pure function of the arrays in it.
 
     A task is a pytree: `jax.jit(saliency)(task)` works, and so do `jax.vmap` and `jax.grad`. The parameters,
@@ -51,13 +51,13 @@ class Task:
       >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
-      >>> from jaxlm.attribution import Predictions, Task, saliency
+      >>> from jaxlm.attribution import Predictions, MethodTask, saliency
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> model, tokens = models.build(config, "causal_lm"), jnp.array([[1, 2, 3]])
       >>> params = model.init(jax.random.key(0), tokens)["params"]
       >>> asked = Predictions(positions=jnp.array([[1, 2]]), targets=jnp.array([[3, 4]]))
       >>> inputs = models.Inputs(tokens=tokens)
-      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, step="logit")
+      >>> task = MethodTask(model=model, params=params, inputs=inputs, predictions=asked, step="logit")
       >>> scores = jax.jit(saliency)(task).target
       >>> scores.shape, float(scores[0, 2, 0])  # the first prediction does not see the third token
       ((1, 3, 2), 0.0)
@@ -88,14 +88,14 @@ class Method(NamedTuple):
 
     Attributes:
       name: the name in `METHODS`.
-      function: a pure, jittable function of a `Task` that returns `InputScores`.
+      function: a pure, jittable function of a `MethodTask` that returns `InputScores`.
       settings: the frozen dataclass of the method's settings; all of its fields have defaults.
       needs: what the method needs of the task: "step" (it explains a step function), "gradient" (the step
         function is differentiable), "baseline", "rng".
       is_complete: whether the scores sum to `values - baseline_values`, up to the error of the method.
       is_signed: from settings to whether a score's sign means something.
       is_granular: whether the method has scores for each dimension of a vector.
-      chunked: what the method computes in groups of `Task.chunk`: "predictions", "copies" or None.
+      chunked: what the method computes in groups of `MethodTask.chunk`: "predictions", "copies" or None.
       path: from settings and a number of points to `(points, weights)`, for a method whose scores are a
         weighted sum over points of a path, so that the sum can be computed by parts; None for other methods.
       kinds: the kinds of models that the method explains: "causal", "masked", "seq2seq".
@@ -108,7 +108,7 @@ class Method(NamedTuple):
     """
 
     name: str
-    function: Callable[[Task], InputScores]
+    function: Callable[[MethodTask], InputScores]
     settings: type
     needs: frozenset[str] = frozenset({"step"})
     is_complete: bool = False

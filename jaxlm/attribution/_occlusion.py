@@ -14,7 +14,7 @@ from jaxlm import models, ops
 from jaxlm.attribution._chunks import map_chunks
 from jaxlm.attribution._explained import Explained
 from jaxlm.attribution._gradients import start_of
-from jaxlm.attribution._method import Method, Task
+from jaxlm.attribution._method import Method, MethodTask
 from jaxlm.attribution._predictions import InputScores
 from jaxlm.attribution._saliency import with_settings
 from jaxlm.errors import UsageError
@@ -48,7 +48,7 @@ class LeaveOneOut:
 
 
 @ops.derivatives("any")
-def occlusion(task: Task) -> InputScores:
+def occlusion(task: MethodTask) -> InputScores:
     """Returns what every prediction loses where a token is replaced by the baseline.
 
     `score[t, i] = f_i(e) - f_i(e with e_t = b_t)`, with signs: above 0 the token raised the step function
@@ -65,13 +65,13 @@ def occlusion(task: Task) -> InputScores:
       >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
-      >>> from jaxlm.attribution import Predictions, Sides, Task, occlusion
+      >>> from jaxlm.attribution import Predictions, Sides, MethodTask, occlusion
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> model, inputs = models.build(config, "causal_lm"), models.Inputs(tokens=jnp.array([[1, 2, 3]]))
       >>> params = model.init(jax.random.key(0), inputs)["params"]
       >>> asked = Predictions(positions=jnp.array([[1, 2]]), targets=jnp.array([[3, 5]]))
       >>> same = Sides(inputs.tokens)  # a baseline that changes nothing
-      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, baseline=same)
+      >>> task = MethodTask(model=model, params=params, inputs=inputs, predictions=asked, baseline=same)
       >>> jax.jit(occlusion)(task).target.tolist()
       [[[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]]
 
@@ -106,7 +106,7 @@ def occlusion(task: Task) -> InputScores:
 
 
 @ops.derivatives("any")
-def leave_one_out(task: Task) -> InputScores:
+def leave_one_out(task: MethodTask) -> InputScores:
     """Returns what every prediction loses where a token is taken out of the text.
 
     `score[t, i] = f_i(x) - f_i(x without x_t)`, with signs. The tokens after it move forward by one position.
@@ -127,12 +127,12 @@ def leave_one_out(task: Task) -> InputScores:
       >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
-      >>> from jaxlm.attribution import Predictions, Task, leave_one_out
+      >>> from jaxlm.attribution import Predictions, MethodTask, leave_one_out
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> model, inputs = models.build(config, "causal_lm"), models.Inputs(tokens=jnp.array([[1, 2, 3]]))
       >>> params = model.init(jax.random.key(0), inputs)["params"]
       >>> asked = Predictions(positions=jnp.array([[0, 2]]), targets=jnp.array([[2, 5]]))
-      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, step="entropy")
+      >>> task = MethodTask(model=model, params=params, inputs=inputs, predictions=asked, step="entropy")
       >>> jnp.isnan(jax.jit(leave_one_out)(task).target)[0, :, 0].tolist()
       [True, False, False]
 
@@ -182,7 +182,7 @@ def is_causal(model: models.Model) -> bool:
 
 
 def _losses(
-    task: Task, explained: Explained, hidden: Float[Array, "R B L D"], changed: Changed, side: str
+    task: MethodTask, explained: Explained, hidden: Float[Array, "R B L D"], changed: Changed, side: str
 ) -> Float[Array, "B positions M"]:
     """The step function less that of each changed copy, one copy for each position of a side."""
     values = explained.values(hidden[None])
@@ -199,7 +199,7 @@ def _losses(
     return jnp.moveaxis(map_chunks(of_group, rows.length, task.chunk, count), 0, 1)
 
 
-def _values(task: Task, explained: Explained, hidden: Float[Array, "R B L D"]) -> Float[Array, "B M"]:
+def _values(task: MethodTask, explained: Explained, hidden: Float[Array, "R B L D"]) -> Float[Array, "B M"]:
     values = explained.values(hidden[None])[0]
     return values.sum(1, keepdims=True) if task.is_span else values
 
@@ -222,7 +222,7 @@ def _seen(
     return jnp.where(is_seen, losses, 0.0)
 
 
-def _causal_positions(task: Task) -> Int[Array, "B M"] | None:
+def _causal_positions(task: MethodTask) -> Int[Array, "B M"] | None:
     """The last token that each prediction sees; None where predictions see all tokens."""
     positions = task.predictions.positions
     if not is_causal(task.model):

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm.attribution._explained import Explained
-from jaxlm.attribution._gradients import Reduce, gradient_scores
-from jaxlm.attribution._method import Task
+from jaxlm.attribution._gradients import GradientReduction, gradient_scores
+from jaxlm.attribution._method import MethodTask
 from jaxlm.attribution._predictions import Sides
 from jaxlm.attribution._reading import Reading
 from jaxlm.errors import UsageError
@@ -73,13 +73,13 @@ def check_quadrature(rule: str, steps: int) -> None:
 
 
 def summed_over_points(
-    task: Task,
+    task: MethodTask,
     reading: Reading,
     explained: Explained,
     point: Callable[[Array], Sides],
     indices: Array,
     weights: Float[Array, " P"],
-    reduce: Reduce,
+    reduce: GradientReduction,
 ) -> Sides:
     """Returns `sum_k weights[k] reduce(gradients at point(indices[k]))` for all predictions.
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxlm import models, steps
 from jaxlm.attribution._batches import ExplainedBatch, ReadRows
-from jaxlm.attribution._method import Method, Task
+from jaxlm.attribution._method import Method, MethodTask
 from jaxlm.attribution._predictions import InputScores, Predictions
 from jaxlm.devices import Layout
 from jaxlm.typing import Array, Key, UInt32
@@ -46,9 +46,9 @@ class ProgramSpec(NamedTuple):
     layout: Layout
 
 
-def make_task(
+def batch_task(
     spec: ProgramSpec, params: Any, rng: Key[Array, ""] | None, path: Any, batch: ExplainedBatch
-) -> Task:
+) -> MethodTask:
     """Returns the task of one device's batch.
 
     Args:
@@ -80,7 +80,7 @@ def make_task(
     if rng is not None and "rng" in spec.method.needs:
         own = jax.random.fold_in(rng, zlib.crc32(spec.method.name.encode()))
         row_rng = jax.vmap(lambda name: jax.random.fold_in(own, name))(names)
-    return Task(
+    return MethodTask(
         model=spec.model,
         params=params,
         inputs=inputs,
@@ -144,7 +144,7 @@ def compile_explanation(spec: ProgramSpec, arguments: tuple[Any, ...]) -> Progra
 @functools.lru_cache(maxsize=64)
 def _compile(spec: ProgramSpec, shapes: tuple[Any, ...], tree: Any) -> Program:
     def explain(params: Any, rng: Any, path: Any, batch: ExplainedBatch) -> InputScores:
-        return spec.method.function(make_task(spec, params, rng, path, batch))
+        return spec.method.function(batch_task(spec, params, rng, path, batch))
 
     arguments = jax.tree.unflatten(tree, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
     compiled = spec.layout.parallel(explain, (False, False, False, True)).lower(*arguments).compile()

@@ -75,6 +75,9 @@ class Reading(NamedTuple):
         Args:
           vectors: as `vectors` returns them. Without an encoder, at a site or under dropout, where what the
             encoder returns may differ from run to run, nothing is changed.
+
+        Raises:
+          TypeError: if the model's `encode` returns no `Output`.
         """
         source = self.inputs.encoder
         if source is None or vectors.source is None or self.layer is not None or self.dropout_rng is not None:

@@ -13,10 +13,10 @@ import numpy as np
 
 from jaxlm import models, pretrained, steps
 from jaxlm.attribution._baselines import Baseline
-from jaxlm.attribution._batches import Item
+from jaxlm.attribution._batches import ExplainedText
 from jaxlm.attribution._completeness import completeness_error
 from jaxlm.attribution._predictions import InputScores
-from jaxlm.attribution._request import Request
+from jaxlm.attribution._request import AttributionRequest
 from jaxlm.attribution.results import Attribution
 
 # The parameters whose fingerprint was computed last, and the fingerprint: a large model takes seconds.
@@ -25,8 +25,8 @@ _last: dict[str, Any] = {}
 
 def make_attribution(
     reader: steps.TextReader,
-    request: Request,
-    item: Item,
+    request: AttributionRequest,
+    item: ExplainedText,
     scores: InputScores,
     beside: Mapping[str, np.ndarray],
     num_steps: int | None,
@@ -122,7 +122,7 @@ def _seen(kind: str, text: steps.EncodedText) -> np.ndarray:
     return columns <= text.positions[None]
 
 
-def _missing(item: Item) -> np.ndarray:
+def _missing(item: ExplainedText) -> np.ndarray:
     """Which predictions have no partner in the contrast, `Bool[N]`."""
     partners = item.pair.partners
     if partners is None:
@@ -138,7 +138,7 @@ def _without_partners(values: Any, missing: np.ndarray) -> np.ndarray | None:
     return None if values is None else np.where(missing, np.nan, values).astype(np.float32)
 
 
-def _contrast_strings(reader: steps.TextReader, item: Item) -> tuple[str, ...] | None:
+def _contrast_strings(reader: steps.TextReader, item: ExplainedText) -> tuple[str, ...] | None:
     pair = item.pair
     if pair.contrast is None or pair.partners is None:
         return None
@@ -149,7 +149,7 @@ def _contrast_strings(reader: steps.TextReader, item: Item) -> tuple[str, ...] |
     )
 
 
-def _beside(request: Request, beside: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _beside(request: AttributionRequest, beside: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The numbers of further step functions; for a span one number each."""
     if not request.is_span:
         return dict(beside)
@@ -159,7 +159,7 @@ def _beside(request: Request, beside: Mapping[str, np.ndarray]) -> dict[str, np.
     }
 
 
-def _settings(request: Request, num_steps: int | None) -> dict[str, Any]:
+def _settings(request: AttributionRequest, num_steps: int | None) -> dict[str, Any]:
     """The settings of the method as JSON values."""
     settings = {
         field.name: getattr(request.settings, field.name) for field in dataclasses.fields(request.settings)
@@ -189,6 +189,6 @@ def _shown(baseline: Any) -> Any:
     return [_shown(one) for one in baseline] if isinstance(baseline, (list, tuple)) else baseline
 
 
-def _unit(request: Request) -> str:
+def _unit(request: AttributionRequest) -> str:
     step = "" if request.step is None else (request.step.unit or request.step.name)
     return request.method.unit.replace("{step}", step)

@@ -11,13 +11,13 @@ from jaxlm import ops
 from jaxlm.attribution._chunks import map_chunks
 from jaxlm.attribution._faithfulness import ValueFn
 from jaxlm.attribution._gradients import start_of
-from jaxlm.attribution._method import Task
+from jaxlm.attribution._method import MethodTask
 from jaxlm.attribution._predictions import Sides
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
 
-def removal_values(task: Task) -> ValueFn:
+def removal_values(task: MethodTask) -> ValueFn:
     """Returns a function of which tokens are kept, which `deletion_curve` and its relatives ask.
 
     A removed token's vector is replaced by the baseline's, at its position; the text does not get shorter.
@@ -35,12 +35,12 @@ def removal_values(task: Task) -> ValueFn:
       >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
-      >>> from jaxlm.attribution import Predictions, Task, deletion_curve, occlusion, removal_values
+      >>> from jaxlm.attribution import Predictions, MethodTask, deletion_curve, occlusion, removal_values
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> model, inputs = models.build(config, "causal_lm"), models.Inputs(tokens=jnp.array([[1, 2, 3]]))
       >>> params = model.init(jax.random.key(0), inputs)["params"]
       >>> asked = Predictions(positions=jnp.array([[1, 2]]), targets=jnp.array([[3, 5]]))
-      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked)
+      >>> task = MethodTask(model=model, params=params, inputs=inputs, predictions=asked)
       >>> scores = jax.jit(occlusion)(task)
       >>> curve = deletion_curve(removal_values(task), scores.target[0], (0, 1, 2))
       >>> bool(jnp.allclose(curve.values[0], scores.values[0])), curve.values.shape
@@ -53,7 +53,7 @@ def removal_values(task: Task) -> ValueFn:
 
 @jax.jit
 @ops.derivatives("any")
-def _values(task: Task, kept: Bool[Array, "C T"], prediction: Int[Array, " C"]) -> Float[Array, " C"]:
+def _values(task: MethodTask, kept: Bool[Array, "C T"], prediction: Int[Array, " C"]) -> Float[Array, " C"]:
     reading, explained = start_of(task)
     vectors, baseline = reading.vectors(), reading.baseline(task.baseline)
 

@@ -9,10 +9,10 @@ from jaxlm.attribution._method import Method
 from jaxlm.attribution._table import METHODS
 from jaxlm.errors import UsageError
 
-REDUCTIONS = (None, "sum")
+_REDUCTIONS = (None, "sum")
 
 
-class Request(NamedTuple):
+class AttributionRequest(NamedTuple):
     """What is computed, after all checks that need no text.
 
     Attributes:
@@ -75,7 +75,7 @@ def find_method(name: Any) -> Method:
     return METHODS[name]
 
 
-def read_request(
+def attribution_request(
     kind: str,
     *,
     method: Any,
@@ -87,7 +87,7 @@ def read_request(
     baseline: Any,
     reduce: str | None,
     granular: bool,
-) -> Request:
+) -> AttributionRequest:
     """Returns the request, checked against the kind of the model.
 
     Args:
@@ -116,7 +116,7 @@ def read_request(
     several = (step_scores,) if isinstance(step_scores, str) or callable(step_scores) else step_scores
     functions = tuple(steps.step_function(function) for function in _listed(several))
     compared = _read_contrast(row, explained, functions, contrast, has_targets=has_targets)
-    return Request(
+    return AttributionRequest(
         row,
         row.settings() if settings is None else settings,
         explained,
@@ -138,7 +138,7 @@ def _check_method(
         raise UsageError(
             f"the settings of {row.name} are a {row.settings.__name__}: got {type(settings).__name__}"
         )
-    if reduce not in REDUCTIONS:
+    if reduce not in _REDUCTIONS:
         raise UsageError(f"reduce is None or 'sum': got {reduce!r}")
     if granular and not row.is_granular:
         able = ", ".join(name for name, other in METHODS.items() if other.is_granular)
@@ -147,7 +147,7 @@ def _check_method(
         raise UsageError(f"{row.name} has no baseline; leave it out")
 
 
-def check_key(request: Request, rng: Any) -> None:
+def check_key(request: AttributionRequest, rng: Any) -> None:
     """Checks that a key is given where something draws, and only there.
 
     Args:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxlm import models, ops
 from jaxlm.attribution._gradients import gradient_scores, start_of, weighted_sum
-from jaxlm.attribution._method import Method, Task
+from jaxlm.attribution._method import Method, MethodTask
 from jaxlm.attribution._predictions import InputScores, Sides
 from jaxlm.attribution._reading import VECTOR_SITES
 from jaxlm.errors import UsageError
@@ -116,7 +116,7 @@ def normed(gradients: Float[Array, "*batch D"], norm: str) -> Float[Array, "*bat
 
 
 @ops.derivatives("any")
-def saliency(task: Task) -> InputScores:
+def saliency(task: MethodTask) -> InputScores:
     """Returns the saliency of every token for every prediction: the norm of a gradient.
 
     `score[t, i] = norm(d f_i / d e_t)`, where `f_i` is the step function of prediction i and `e_t` the
@@ -135,12 +135,12 @@ def saliency(task: Task) -> InputScores:
       >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
-      >>> from jaxlm.attribution import Predictions, Saliency, Task, saliency
+      >>> from jaxlm.attribution import Predictions, Saliency, MethodTask, saliency
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=2, num_heads=2)
       >>> model, inputs = models.build(config), models.Inputs(tokens=jnp.array([[1, 2, 3]]))
       >>> params = model.init(jax.random.key(0), inputs)["params"]
       >>> asked = Predictions(positions=jnp.array([[1]]), targets=jnp.array([[5]]))
-      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, step="probability")
+      >>> task = MethodTask(model=model, params=params, inputs=inputs, predictions=asked, step="probability")
       >>> bool((jax.jit(saliency)(task).target > 0).all())
       True
 
@@ -160,7 +160,7 @@ def saliency(task: Task) -> InputScores:
 
 
 @ops.derivatives("any")
-def input_x_gradient(task: Task) -> InputScores:
+def input_x_gradient(task: MethodTask) -> InputScores:
     """Returns input times gradient of every token for every prediction.
 
     `score[t, i] = e_t . d f_i / d e_t`: how much the prediction would lose if the token's embedding `e_t`
@@ -176,12 +176,12 @@ def input_x_gradient(task: Task) -> InputScores:
       >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
-      >>> from jaxlm.attribution import Predictions, Task, input_x_gradient
+      >>> from jaxlm.attribution import Predictions, MethodTask, input_x_gradient
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2)
       >>> model, inputs = models.build(config), models.Inputs(tokens=jnp.array([[1, 2, 3]]))
       >>> params = model.init(jax.random.key(0), inputs)["params"]
       >>> asked = Predictions(positions=jnp.array([[1]]), targets=jnp.array([[5]]))
-      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, step="entropy")
+      >>> task = MethodTask(model=model, params=params, inputs=inputs, predictions=asked, step="entropy")
       >>> jax.jit(input_x_gradient)(task).target.shape
       (1, 3, 1)
 
@@ -201,7 +201,7 @@ def input_x_gradient(task: Task) -> InputScores:
     return InputScores(scores.target, scores.source, values)
 
 
-def with_settings(task: Task, wanted: type) -> Task:
+def with_settings(task: MethodTask, wanted: type) -> MethodTask:
     """Returns the task with its settings, or the defaults if it has none.
 
     Args:

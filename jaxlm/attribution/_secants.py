@@ -18,10 +18,10 @@ from jaxlm.errors import UsageError
 from jaxlm.typing import Array
 
 # Below this distance, relative to the numbers, a secant is lost in rounding and is the slope at the middle.
-NEAR = 1e-3
+_NEAR = 1e-3
 
 # Of one argument that matters: the result's change is the operation of the argument's change.
-LINEAR = frozenset(
+_LINEAR = frozenset(
     {
         "broadcast_in_dim",
         "concatenate",
@@ -46,7 +46,7 @@ LINEAR = frozenset(
 )
 # Of one number that changes, at most one for each operation: the change is the slope between the two points
 # times the number's change.
-CURVED = frozenset(
+_CURVED = frozenset(
     {
         "abs",
         "ceil",
@@ -72,8 +72,8 @@ CURVED = frozenset(
         "tanh",
     }
 )
-PRODUCTS = frozenset({"mul", "dot_general"})
-CALLS = {
+_PRODUCTS = frozenset({"mul", "dot_general"})
+_CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
     "closed_call": "call_jaxpr",
@@ -86,7 +86,7 @@ CALLS = {
 }
 
 
-class Change(NamedTuple):
+class Difference(NamedTuple):
     """A number at the two points, and its change.
 
     Attributes:
@@ -130,7 +130,7 @@ def secant_vjp(
 
     def change_of(changes: Any) -> tuple[Array, tuple[Array, Array]]:
         triples = zip(starts, ends, jax.tree.leaves(changes), strict=True)
-        (result,) = _through(closed, [Change(*triple) for triple in triples])
+        (result,) = _through(closed, [Difference(*triple) for triple in triples])
         change = jnp.zeros_like(result.end) if result.change is None else result.change
         return change, (result.end, result.start)
 
@@ -140,17 +140,19 @@ def secant_vjp(
     return values, pull
 
 
-def _through(closed: ClosedJaxpr, arguments: Sequence[Change]) -> list[Change]:
+def _through(closed: ClosedJaxpr, arguments: Sequence[Difference]) -> list[Difference]:
     """The results of a traced function at both points, with their changes."""
-    known: dict[Any, Change] = {}
+    known: dict[Any, Difference] = {}
 
-    def read(atom: Any) -> Change:
+    def read(atom: Any) -> Difference:
         if not isinstance(atom, Literal):
             return known[atom]
         number = jnp.asarray(atom.val, atom.aval.dtype)
-        return Change(number, number)
+        return Difference(number, number)
 
-    known.update(zip(closed.jaxpr.constvars, (Change(const, const) for const in closed.consts), strict=True))
+    known.update(
+        zip(closed.jaxpr.constvars, (Difference(const, const) for const in closed.consts), strict=True)
+    )
     known.update(zip(closed.jaxpr.invars, arguments, strict=True))
     atoms = [*closed.jaxpr.outvars, *(atom for equation in closed.jaxpr.eqns for atom in equation.invars)]
     needed = {atom for atom in atoms if not isinstance(atom, Literal)}
@@ -163,25 +165,25 @@ def _through(closed: ClosedJaxpr, arguments: Sequence[Change]) -> list[Change]:
     return [read(atom) for atom in closed.jaxpr.outvars]
 
 
-def _of_equation(equation: Any, read: list[Change]) -> list[Change]:
+def _of_equation(equation: Any, read: list[Difference]) -> list[Difference]:
     name, params = equation.primitive.name, equation.params
-    if name in CALLS:
-        inner = params[CALLS[name]]
+    if name in _CALLS:
+        inner = params[_CALLS[name]]
         closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
         return _through(closed, read)
     if all(one.change is None for one in read) and all(one.start is one.end for one in read):
         values = _bound(equation, [one.end for one in read])
-        return [Change(value, value) for value in values]
+        return [Difference(value, value) for value in values]
     ends, starts = (_bound(equation, [getattr(one, side) for one in read]) for side in ("end", "start"))
     if name in ("reduce_max", "reduce_min"):
         # What is subtracted again before an exponential: one number for both points has no change.
         chosen = (jnp.maximum if name == "reduce_max" else jnp.minimum)(ends[0], starts[0])
-        return [Change(chosen, chosen)]
+        return [Difference(chosen, chosen)]
     is_float = jnp.issubdtype(ends[0].dtype, jnp.floating)
     if name == "stop_gradient" or not is_float or all(one.change is None for one in read):
-        return [Change(start, end) for start, end in zip(starts, ends, strict=True)]
+        return [Difference(start, end) for start, end in zip(starts, ends, strict=True)]
     change = _change(equation, read, starts[0], ends[0])
-    return [Change(starts[0], ends[0], change)]
+    return [Difference(starts[0], ends[0], change)]
 
 
 def _bound(equation: Any, values: Sequence[Any]) -> list[Any]:
@@ -190,7 +192,7 @@ def _bound(equation: Any, values: Sequence[Any]) -> list[Any]:
     return list(results) if equation.primitive.multiple_results else [results]
 
 
-def _change(equation: Any, read: list[Change], start: Array, end: Array) -> Array:
+def _change(equation: Any, read: list[Difference], start: Array, end: Array) -> Array:
     """The change of an operation's only result, linear in the changes of its arguments."""
     name = equation.primitive.name
     zeros = [jnp.zeros_like(one.end) if one.change is None else one.change for one in read]
@@ -202,7 +204,7 @@ def _change(equation: Any, read: list[Change], start: Array, end: Array) -> Arra
         return zeros[0] + zeros[1]
     if name == "sub":
         return zeros[0] - zeros[1]
-    if name in LINEAR:
+    if name in _LINEAR:
         # Indices and padding's own value are no numbers that change.
         kept = [
             zero if jnp.issubdtype(jnp.asarray(one.end).dtype, jnp.floating) else one.end
@@ -211,11 +213,11 @@ def _change(equation: Any, read: list[Change], start: Array, end: Array) -> Arra
         return apply(*kept)
     if name == "select_n":
         return apply(read[0].end, *zeros[1:])
-    if name in PRODUCTS:
+    if name in _PRODUCTS:
         first, second = ((one.start + one.end) / 2 for one in read)
         return apply(zeros[0], second) + apply(first, zeros[1])
     changing = [index for index, one in enumerate(read) if one.change is not None]
-    if name in CURVED and len(changing) == 1:
+    if name in _CURVED and len(changing) == 1:
         (index,) = changing
         fixed = [one.end for one in read]
 
@@ -224,14 +226,14 @@ def _change(equation: Any, read: list[Change], start: Array, end: Array) -> Arra
 
         return _secant(of_one, read[index], start, end) * zeros[index]
     if name == "div":
-        over = Change(read[1].start, read[1].end)
+        over = Difference(read[1].start, read[1].end)
         slope = _secant(lambda value: 1.0 / value, over, 1.0 / over.start, 1.0 / over.end)
         mean = (read[0].start + read[0].end) / 2
         return zeros[0] * (1.0 / over.start + 1.0 / over.end) / 2 + mean * slope * zeros[1]
     if name in ("max", "min"):
         # Half of the sum, and half of the distance with the sign of the extreme.
         sign = 0.5 if name == "max" else -0.5
-        apart = Change(read[0].start - read[1].start, read[0].end - read[1].end)
+        apart = Difference(read[0].start - read[1].start, read[0].end - read[1].end)
         slope = _secant(jnp.abs, apart, jnp.abs(apart.start), jnp.abs(apart.end))
         return (zeros[0] + zeros[1]) / 2 + sign * slope * (zeros[0] - zeros[1])
     raise UsageError(
@@ -240,11 +242,11 @@ def _change(equation: Any, read: list[Change], start: Array, end: Array) -> Arra
     )
 
 
-def _secant(function: Callable[[Array], Array], argument: Change, start: Array, end: Array) -> Array:
+def _secant(function: Callable[[Array], Array], argument: Difference, start: Array, end: Array) -> Array:
     """The slope of a function of one number between two points."""
     distance = argument.end - argument.start
     middle = (argument.start + argument.end) / 2
-    is_near = jnp.abs(distance) < np.float32(NEAR) * (1.0 + jnp.abs(middle))
+    is_near = jnp.abs(distance) < np.float32(_NEAR) * (1.0 + jnp.abs(middle))
     _, slope = jax.jvp(function, (middle,), (jnp.ones_like(middle),))
     secant = (end - start) / jnp.where(is_near, jnp.ones_like(distance), distance)
     # Numbers that are infinite at both points, such as what a mask hides, have no slope that matters.

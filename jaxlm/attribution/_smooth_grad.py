@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxlm import models, ops
 from jaxlm.attribution._gradients import start_of, weighted_sum
 from jaxlm.attribution._integrated_gradients import values_at
-from jaxlm.attribution._method import Method, Task
+from jaxlm.attribution._method import Method, MethodTask
 from jaxlm.attribution._paths import summed_over_points
 from jaxlm.attribution._predictions import InputScores, Sides
 from jaxlm.attribution._saliency import AtSite, GradientNorm, check_norm, normed, with_settings
@@ -61,7 +61,7 @@ ALLENNLP_SMOOTH_GRAD = SmoothGrad(samples=10, noise=0.01, norm="sum")
 
 
 @ops.derivatives("any")
-def smooth_grad(task: Task) -> InputScores:
+def smooth_grad(task: MethodTask) -> InputScores:
     """Returns SmoothGrad of every token for every prediction: a saliency that is averaged over noise.
 
     `g[t, i] = mean_k d f_i / d e_t at (e + noise_k)`; the score is the norm of `g[t, i]`, or with
@@ -83,13 +83,13 @@ def smooth_grad(task: Task) -> InputScores:
       >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
-      >>> from jaxlm.attribution import Predictions, Task, smooth_grad
+      >>> from jaxlm.attribution import Predictions, MethodTask, smooth_grad
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2)
       >>> model, inputs = models.build(config), models.Inputs(tokens=jnp.array([[1, 2, 3]]))
       >>> params = model.init(jax.random.key(0), inputs)["params"]
       >>> asked = Predictions(positions=jnp.array([[1]]), targets=jnp.array([[5]]))
       >>> keys = jax.random.split(jax.random.key(1), 1)
-      >>> task = Task(model=model, params=params, inputs=inputs, predictions=asked, rng=keys)
+      >>> task = MethodTask(model=model, params=params, inputs=inputs, predictions=asked, rng=keys)
       >>> jax.jit(smooth_grad)(task).target.shape
       (1, 3, 1)
 

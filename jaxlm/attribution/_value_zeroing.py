@@ -30,7 +30,7 @@ Distance = Literal["cosine", "euclidean"]
 # Distances below it are the rounding of equal vectors, and count as 0.
 ROUNDING = 1e-5
 # Tokens whose values are zeroed at once.
-TOKENS_AT_ONCE = 8
+_TOKENS_AT_ONCE = 8
 
 
 class LayerZeroing(NamedTuple):
@@ -55,7 +55,7 @@ def value_zeroing(
     *,
     layers: int | Sequence[int] | None = None,
     distance: str = "cosine",
-    chunk: int = TOKENS_AT_ONCE,
+    chunk: int = _TOKENS_AT_ONCE,
     counts: Counts | None = None,
 ) -> InputScores:
     """Returns the scores of value zeroing, averaged over layers.
@@ -110,7 +110,7 @@ def layer_value_zeroing(
     *,
     layers: int | Sequence[int] | None = None,
     distance: str = "cosine",
-    chunk: int = TOKENS_AT_ONCE,
+    chunk: int = _TOKENS_AT_ONCE,
     counts: Counts | None = None,
 ) -> LayerZeroing:
     """Returns, for each layer, how much zeroing each token's value changes the layer's output at a position.

@@ -57,7 +57,7 @@ def task(**changes):
         "predictions": attribution.Predictions(jnp.asarray(POSITIONS), jnp.asarray(TARGETS)),
         "step": "logit",
     }
-    return attribution.Task(**{**fields, **changes})
+    return attribution.MethodTask(**{**fields, **changes})
 
 
 def columns():

@@ -24,7 +24,7 @@ def scores_of(planted, name, step=PLAIN):
     predictions = planted.predictions
     if step == PLAIN:
         predictions = predictions._replace(contrast_targets=None)
-    task = attribution.Task(
+    task = attribution.MethodTask(
         model=planted.model,
         params=planted.params,
         inputs=planted.inputs,

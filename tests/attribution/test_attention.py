@@ -9,6 +9,7 @@ from jaxlm import attribution, models
 from jaxlm.errors import UsageError
 from jaxlm.models import Site
 from tests.attribution.random_models import KINDS, SOURCES, TEXTS, opened, rows, scores_alone
+from tests.steps.tiny_models import open_model
 
 weights = jax.jit(attribution.attention_weights, static_argnames=("model", "layers", "heads"))
 rollout = jax.jit(attribution.attention_rollout, static_argnames=("model",))
@@ -96,3 +97,13 @@ def test_a_layer_that_is_not_there_is_told():
     model, params = opened("causal")
     with pytest.raises(UsageError, match="layers of this model are 0 to 1: got 2"):
         attribution.attention_weights(model, params, rows("causal").inputs, jnp.array([[1], [1]]), layers=2)
+
+
+@pytest.mark.parametrize("method", ["attention", "attention_rollout", "value_zeroing"])
+def test_the_door_gives_them_by_name(method):
+    (found,) = attribution.attribute(open_model("causal"), ["To be"], method=method)
+    assert found.scores.shape == (5, 4) and not found.is_signed and found.values is None
+    sums = np.nansum(found.scores, axis=0)
+    # Zeroing the only value that a position reads may leave its direction as it is.
+    np.testing.assert_allclose(sums[1:], 1.0, atol=1e-5)
+    assert np.isnan(found.scores[np.tril_indices(4, -1)]).all() and np.isnan(found.scores[4]).all()

@@ -82,7 +82,7 @@ def scores_of(model, method, step):
         contrasts = padded(
             [contrast_ids(model, case)[start:] for case, start in zip(cases, starts, strict=True)]
         )
-    task = attribution.Task(
+    task = attribution.MethodTask(
         model=loaded.model,
         params=loaded.params,
         inputs=inputs,

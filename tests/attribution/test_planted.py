@@ -75,7 +75,7 @@ def test_each_text_alone_and_without_padding_has_the_same_scores(method):
     for row, length in enumerate((5, 7)):
         one = jax.tree.map(lambda array, row=row: array[row : row + 1], (planted.inputs, planted.predictions))
         inputs = models.Inputs(tokens=one[0].tokens[:, :length])
-        task = attribution.Task(
+        task = attribution.MethodTask(
             model=planted.model,
             params=planted.params,
             inputs=inputs,
@@ -121,7 +121,7 @@ def test_reduction_keeps_and_hotflip_changes_what_was_planted():
 def test_the_true_causes_are_the_most_faithful_scores():
     planted = PLANTED["gate"]()
     one = jax.tree.map(lambda array: array[:1], (planted.inputs, planted.predictions))
-    task = attribution.Task(
+    task = attribution.MethodTask(
         model=planted.model,
         params=planted.params,
         inputs=one[0],

@@ -4,7 +4,7 @@ import inspect
 import re
 
 from jaxlm import scoring
-from jaxlm.scoring.variants._variant_effect import METHODS
+from jaxlm.scoring.variants._variant_effect import VARIANT_METHODS
 
 # Step functions, whose columns are called by whoever asks for them.
 STEPS = ("entropy", "kl_divergence")
@@ -20,7 +20,10 @@ def measures(causal, masked, traces):
     yield scoring.InstructionRatio(), traces
     yield scoring.StepScores(functions=STEPS, contrast="other"), causal
     for question, context in (("next_token", causal), ("fill", masked)):
-        yield scoring.VariantEffect(wild_type="MK", methods=METHODS[question], measured="score"), context
+        yield (
+            scoring.VariantEffect(wild_type="MK", methods=VARIANT_METHODS[question], measured="score"),
+            context,
+        )
 
 
 def test_every_key_of_values_is_described(causal_protein_lm, word_lm, trace_lm, context):

@@ -44,9 +44,12 @@ from jaxlm.scoring.variants._variant_contexts import (
 from jaxlm.scoring.variants._variant_measurements import check_pattern, measured_value
 from jaxlm.scoring.variants._variant_sequences import CausalWindows, Reduce, likelihood_ratio
 
-Method = Literal[ContextFill, "pllr", "llr"]
-METHODS: dict[Question, tuple[Method, ...]] = {"fill": (*FILLS, "pllr"), "next_token": ("llr",)}
-DEFAULTS: dict[Question, tuple[Method, ...]] = {"fill": ("wt-fill",), "next_token": ("llr",)}
+VariantMethod = Literal[ContextFill, "pllr", "llr"]
+VARIANT_METHODS: dict[Question, tuple[VariantMethod, ...]] = {
+    "fill": (*FILLS, "pllr"),
+    "next_token": ("llr",),
+}
+DEFAULTS: dict[Question, tuple[VariantMethod, ...]] = {"fill": ("wt-fill",), "next_token": ("llr",)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ class VariantEffect(Measure):
     reads_each_token: ClassVar[bool] = True
 
     wild_type: str = ""
-    methods: tuple[Method, ...] = ()
+    methods: tuple[VariantMethod, ...] = ()
     first: int = 1
     vocabulary: Vocabulary = "all"
     reduce: Reduce = "mean"
@@ -118,7 +121,7 @@ class VariantEffect(Measure):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.methods:
-            check_choices("methods", self.methods, sum(METHODS.values(), ()))
+            check_choices("methods", self.methods, sum(VARIANT_METHODS.values(), ()))
         if self.measured and self.measured_pattern:
             raise ScoreError("measured names a column, measured_pattern searches headers: give one of them")
         check_pattern(self.measured_pattern)
@@ -144,11 +147,11 @@ class VariantEffect(Measure):
         """
         question: Question = "next_token" if context.kind.next_token else "fill"
         methods = self.methods or DEFAULTS[question]
-        other = sorted(set(methods) - set(METHODS[question]))
+        other = sorted(set(methods) - set(VARIANT_METHODS[question]))
         if other:
             raise ScoreError(
                 f"{', '.join(other)} cannot be asked of a {context.kind.name}, which has the methods "
-                f"{', '.join(METHODS[question])}"
+                f"{', '.join(VARIANT_METHODS[question])}"
             )
         if not self.wild_type:
             raise ScoreError(f"{self.name} needs wild_type, the sequence that texts are variants of")
@@ -312,7 +315,7 @@ class _VariantState(NamedTuple):
     sequences: Sequence[MaskedSpans | CausalWindows]
 
 
-def column(method: Method) -> str:
+def column(method: VariantMethod) -> str:
     """Returns the name of a method's column.
 
     Example:
