@@ -64,6 +64,7 @@ MEMORY_HINTS = {
     "score": "lower --rows, --row-length or --tile",
     "embed": "lower --rows or --row-length",
     "predict": "lower --rows or --row-length",
+    "attribute": "lower --memory",
     "lm-eval": "lower max_length of --model_args",
 }
 LONGEST_LINE, LONGEST_WORD = 2000, 300

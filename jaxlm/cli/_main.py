@@ -52,6 +52,7 @@ COMMANDS = {
         "MODEL TEXT|CORPUS",
         "the class of each text and its probability, or its value",
     ),
+    "attribute": ("jaxlm.cli._attribute", "MODEL TEXT", "how much each token moved each prediction"),
     "evaluate": (
         "jaxlm.cli._evaluate",
         "MODEL [CORPUS]",

@@ -28,6 +28,24 @@ def as_flag(text: str) -> bool | None:
     return True if word in TRUE else False if word in FALSE else None
 
 
+def as_literal(text: str) -> bool | int | float | str | None:
+    """Returns the value that a text spells: a number, true or false, None, or the text itself.
+
+    Example:
+      >>> from jaxlm.cli._values import as_literal
+      >>> as_literal("10"), as_literal("0.5"), as_literal("True"), as_literal("left"), as_literal("None")
+      (10, 0.5, True, 'left', None)
+    """
+    word = text.strip()
+    if word in ("None", "True", "False"):
+        return {"None": None, "True": True, "False": False}[word]
+    number = _whole(word)
+    if number is not None:
+        return int(number)
+    number = _number(word)
+    return word if number is None else float(number)
+
+
 def checked_value(name: str, hint: Any, text: str) -> str:
     """Returns a value's text, spelled as its type reads it.
 

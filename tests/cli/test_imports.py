@@ -23,6 +23,7 @@ print(json.dumps([code, [name for name in {HEAVY} if name in sys.modules]]), fil
         ("next", "causal_lm", ["To be", "--target", " or"]),
         ("fill", "masked_lm", ["To [MASK]e"]),
         ("generate", "causal_lm", ["To be", "--max-new-tokens", "2"]),
+        ("attribute", "causal_lm", ["To be", "--target", " or", "--method", "saliency"]),
         ("score", "causal_lm", ["{tmp}/corpus.txt", "--out", "{tmp}/out"]),
     ],
 )

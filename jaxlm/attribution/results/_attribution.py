@@ -1,6 +1,16 @@
 """The attribution of one text, as a record."""
 
+import os
+import sys
+
+from rich.console import Console
+
+from jaxlm import io
 from jaxlm.attribution.results._fields import AttributionFields
+from jaxlm.attribution.results._html import html_fragment, html_page
+from jaxlm.attribution.results._json import save_attributions
+from jaxlm.attribution.results._scaling import difference
+from jaxlm.attribution.results._terminal import TerminalHeatMap
 
 
 class Attribution(AttributionFields):
@@ -49,3 +59,76 @@ class Attribution(AttributionFields):
     """
 
     __slots__ = ()
+
+    def __sub__(self, other: AttributionFields) -> "Attribution":
+        """Returns the difference of two attributions, score by score (see `difference`)."""
+        return difference(self, other)
+
+    def show(self, *, width: int | None = None) -> None:
+        """Prints a heat map: tokens down, predictions across, the step functions' numbers below.
+
+        Each cell has its score as a number on a colour; without colours, as in a file, the numbers stay. A
+        wide table is cut into panels. Nothing is printed twice in a notebook: there a record that ends a cell
+        shows itself by `_repr_html_`.
+
+        Args:
+          width: in characters; None: that of the terminal, or 80 where there is none.
+
+        Example:
+          >>> import numpy as np
+          >>> from jaxlm.attribution import Attribution
+          >>> ids, scores = np.array([5, 6]), np.array([[0.5], [np.nan]], np.float32)
+          >>> result = Attribution(("To", " be"), ids, ids[:1] - 4, ids[1:], (" be",), scores)
+          >>> result._replace(method="saliency").show(width=60)
+          saliency
+          -0.500                        +0.500; empty: not seen
+          <BLANKLINE>
+                  ▁be
+           ──────────
+           To  +0.500
+          <BLANKLINE>
+        """
+        console = Console(
+            file=sys.stdout, markup=False, highlight=False, emoji=False, force_jupyter=False, width=width
+        )
+        console.print(TerminalHeatMap(self))
+
+    def _repr_html_(self) -> str:
+        """Returns the heat map as HTML, as notebooks show the value of a cell."""
+        return html_fragment(self)
+
+    def write_html(self, path: str | os.PathLike[str]) -> None:
+        """Writes a page with the heat map; it works without network (see `html_page`).
+
+        Args:
+          path: the path of the HTML file; an older file is replaced as a whole.
+
+        Raises:
+          WriteError: the file cannot be written.
+
+        Example:
+          >>> import tempfile
+          >>> from pathlib import Path
+          >>> import numpy as np
+          >>> from jaxlm.attribution import Attribution
+          >>> ids, scores = np.array([5, 6]), np.array([[0.5], [np.nan]], np.float32)
+          >>> result = Attribution(("To", " be"), ids, ids[:1] - 4, ids[1:], (" be",), scores)
+          >>> path = Path(tempfile.mkdtemp(), "map.html")
+          >>> result.write_html(path)
+          >>> path.read_text(encoding="utf-8")[:15]
+          '<!DOCTYPE html>'
+        """
+        io.write_text(path, html_page([self]))
+
+    def save(self, path: str | os.PathLike[str], *, is_compact: bool = True) -> None:
+        """Writes the attribution as JSON, which `open_attributions` opens again exactly.
+
+        Args:
+          path: the path of the file; with the ending ".gz" it is compressed.
+          is_compact: whether arrays are written as base64 of their bytes. False: as lists of numbers.
+
+        Raises:
+          WriteError: the file cannot be written.
+          UsageError: a setting is no JSON value.
+        """
+        save_attributions(path, [self], is_compact=is_compact)
