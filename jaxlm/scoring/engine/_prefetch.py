@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+MapResult = TypeVar("MapResult")
 # How many items may be made and not used yet.
 AHEAD = 2
 # How many items `map_ahead` works on at the same time.
@@ -72,7 +72,9 @@ def prefetch(items: Iterable[Item]) -> Generator[Item, None, None]:
             thread.join(GRACE)
 
 
-def map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
+def map_ahead(
+    function: Callable[[Item], MapResult], items: Iterable[Item]
+) -> Generator[MapResult, None, None]:
     """Yields `function(item)` for each item, in order; threads work on `AT_ONCE` items at the same time.
 
     It pays where the function spends a part of its time without Python's lock, as a tokenizer does: Python's
@@ -91,7 +93,7 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Gene
       ['A', 'B']
     """
     pool = ThreadPoolExecutor(AT_ONCE, "jaxlm-map-ahead")
-    flying: deque[Future[Result]] = deque()
+    flying: deque[Future[MapResult]] = deque()
     try:
         for item in items:
             flying.append(pool.submit(function, item))
