@@ -46,8 +46,7 @@ class Loaded(_LoadedFields):
       extra: further entries of config.json. For a Hugging Face folder the entry "huggingface" is the whole
         config.json, and "generation" the whole generation_config.json. For a model that jaxlm exported,
         "jaxlm_ends" names the opening and closing tokens of the training texts. For a classifier, "classes"
-        are
-        the names of its classes, and "problem_type" says if they do not exclude each other. For a folder of
+        names its classes, and "problem_type" says if they do not exclude each other. For a folder of
         sentence-transformers, "sentence_transformers" says how it makes vectors.
       head: the `HeadConfig` of a classifier or a regression; for a "joint" model the heads by name. None: the
         kind has no config of a head.
