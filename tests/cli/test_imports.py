@@ -24,6 +24,7 @@ print(json.dumps([code, [name for name in {HEAVY} if name in sys.modules]]), fil
         ("fill", "masked_lm", ["To [MASK]e"]),
         ("generate", "causal_lm", ["To be", "--max-new-tokens", "2"]),
         ("score", "causal_lm", ["{tmp}/corpus.txt", "--out", "{tmp}/out"]),
+        ("embed", "masked_lm", ["To be"]),
     ],
 )
 def test_a_command_imports_what_it_uses(causal_folder, tmp_path, command, kind, arguments):
