@@ -278,8 +278,17 @@ def _begun(asked: Arguments, named: _ResolvedExperiment, *, is_own: bool) -> tra
         last = None if asked.given.get("--run.train-last") == ("None",) else run.train_last
         run = dataclasses.replace(run, init=None, train_last=last)
         return dataclasses.replace(named.experiment, run=run)
-    experiment = training.experiment_from_model(init, named.experiment if is_own else None)
+    experiment = training.experiment_from_model(
+        init, named.experiment if is_own else None, objective=_label_objective(asked)
+    )
     return _with_ends(experiment, name) if asked.flag(CAUSAL) else experiment
+
+
+def _label_objective(asked: Arguments) -> str | None:
+    """Returns the objective that is asked for if it learns labels: its head follows from the first model."""
+    name = asked.value("--objective")
+    objective = None if name is None else training.OBJECTIVES.get(name)
+    return name if objective is not None and objective.labels else None
 
 
 def _with_ends(experiment: training.Experiment, name: str | None) -> training.Experiment:

@@ -97,6 +97,10 @@ def load(
     in `transformers`: model.safetensors, its shards, then torch's .bin files, which are read with
     `weights_only` alone.
 
+    A folder of a class for sequence classification, such as BertForSequenceClassification, opens as a
+    "classification" or a "regression", if its family's head is supported. A sentence-transformers folder
+    opens as its transformer.
+
     A folder that holds an encoder without a head, such as BertModel, opens as the kind "body": the model
     returns hidden states, and `training.experiment_from_model` adds a new head to it. Further heads in the
     files are left out with a warning.

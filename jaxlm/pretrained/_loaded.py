@@ -45,7 +45,9 @@ class Loaded(_LoadedFields):
         an error).
       extra: further entries of config.json. For a Hugging Face folder the entry "huggingface" is the whole
         config.json, and "generation" the whole generation_config.json. For a model that jaxlm exported,
-        "jaxlm_ends" names the opening and closing tokens of the training texts.
+        "jaxlm_ends" names the opening and closing tokens of the training texts. For a classifier, "classes"
+        names its classes, and "problem_type" says if they do not exclude each other. For a folder of
+        sentence-transformers, "sentence_transformers" says how it makes vectors.
       head: the `HeadConfig` of a classifier or a regression; for a "joint" model the heads by name. None: the
         kind has no config of a head.
       members: the number E of models in an ensemble, whose parameters have a leading axis E. None: this is a

@@ -158,16 +158,12 @@ def sequence_head_differences(
         return []
     there = models.HeadConfig(num_outputs=head.num_outputs, **table.read(values))
     fields = (field.name for field in dataclasses.fields(head) if field.name not in FREE_FIELDS)
-    differing = [name for name in fields if _value(head, name) != _value(there, name)]
+    # Without hidden layers on one side, what they are like makes no further difference.
+    moot = () if head.hidden_layers and there.hidden_layers else ("activation", "hidden_norm")
+    differing = [name for name in fields if name not in moot and getattr(head, name) != getattr(there, name)]
     # Without a bias, nothing can be added to the output.
     differing += ["center"] if head.center and not head.output_bias else []
     return [f"head.{name}={getattr(head, name)!r}" for name in differing]
-
-
-def _value(head: models.HeadConfig, name: str) -> Any:
-    """A field; of a head without hidden layers, those of hidden layers mean nothing."""
-    moot = not head.hidden_layers and name in ("activation", "hidden_norm")
-    return None if moot else getattr(head, name)
 
 
 def fold_units(head: models.HeadConfig, tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,6 +99,17 @@ class Score(NamedTuple):
       makes of the values of the text's tokens; a second column with `token_` before the name holds the list
       of these values.
 
+    Of an embedding ("embedding"), in addition to `num_tokens`:
+      `vector`: `Float32[D]`, a NumPy array, in files a list of D numbers.
+      `token_ids`, `token_strings`, `token_vectors`: without pooling, the tokens that have a vector, and their
+        vectors, `Float32[n D]`.
+
+    Of a prediction ("prediction"), in addition to `num_tokens`:
+      `predicted_class`, `probability`, `probabilities`: of a classifier, the name of the likeliest class, its
+        probability, and those of all classes, a NumPy array `Float32[C]`; the column's metadata names them.
+      `predicted_classes`: if classes do not exclude each other, those with a probability of at least 0.5.
+      `value`, `values`: of a regression, its value, or its C values, in the units of the labels.
+
     Example:
       >>> from jaxlm.scoring import Score
       >>> Score("tales.txt:1", {"log_likelihood": -12.5}, None).values["log_likelihood"]

@@ -25,6 +25,7 @@ print(json.dumps([code, [name for name in {HEAVY} if name in sys.modules]]), fil
         ("generate", "causal_lm", ["To be", "--max-new-tokens", "2"]),
         ("attribute", "causal_lm", ["To be", "--target", " or", "--method", "saliency"]),
         ("score", "causal_lm", ["{tmp}/corpus.txt", "--out", "{tmp}/out"]),
+        ("embed", "masked_lm", ["To be"]),
     ],
 )
 def test_a_command_imports_what_it_uses(causal_folder, tmp_path, command, kind, arguments):

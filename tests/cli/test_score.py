@@ -241,7 +241,9 @@ def test_step_scores_that_cannot_be_asked_are_one_line(score, arguments, reason,
 
 
 def test_every_option_is_in_the_readme():
-    section = (ROOT / "README.md").read_text().partition("## Scoring a corpus")[2].partition("\n## ")[0]
+    readme = (ROOT / "README.md").read_text()
+    headings = ("## Scoring a corpus", "## Vectors and classes")
+    section = "".join(readme.partition(heading)[2].partition("\n## ")[0] for heading in headings)
     kinds = [_score_options.ScoreOptions, *scoring.MEASURES.values()]
     names = {field.name for kind in kinds for field in dataclasses.fields(kind)} - {"model", "corpus"}
     assert {name for name in names if f"--{name.replace('_', '-')}" not in section} == set()

@@ -8,7 +8,7 @@ from jaxlm import models
 WRONG = {
     "num_outputs must be positive: got 0": {"num_outputs": 0},
     "num_outputs must be int or None: got 'three'": {"num_outputs": "three"},
-    "pooling must be one of mean, attention, first: got 'max'": {"pooling": "max"},
+    "pooling must be one of mean, attention, first, last: got 'max'": {"pooling": "max"},
     "hidden_layers is not negative: got -1": {"hidden_layers": -1},
     r"dropout lies in \[0, 1\): got 1.0": {"dropout": 1.0},
     "center is finite: got inf": {"center": float("inf")},

@@ -35,7 +35,9 @@ MAY_DIFFER = (
 FINE_TUNING = OptimizerConfig(learning_rate=5e-5, warmup=0.1)
 
 
-def experiment_from_model(name: str, experiment: Experiment | None = None) -> Experiment:
+def experiment_from_model(
+    name: str, experiment: Experiment | None = None, *, objective: str | None = None
+) -> Experiment:
     """Returns the experiment that trains a model further: with its transformer, tokenizer and objective.
 
     An experiment of classification or regression keeps its own objective, and its head is drawn anew. If the
@@ -47,6 +49,7 @@ def experiment_from_model(name: str, experiment: Experiment | None = None) -> Ex
       name: the pretrained model: a folder, or any other name that `pretrained.load` takes.
       experiment: the data, optimiser and length of the run. None: the default experiment, with a learning
         rate of 5e-5.
+      objective: the name of the objective in place of the experiment's; None: the experiment's.
 
     Raises:
       ModelNotFoundError: if there is no model of this name.
@@ -55,30 +58,32 @@ def experiment_from_model(name: str, experiment: Experiment | None = None) -> Ex
         kind of model.
     """
     experiment = experiment or Experiment(optimizer=FINE_TUNING)
-    objective = experiment.resolved_objective
-    model = pretrained.inspect(name, kind=_own_kind(name, objective))
+    if objective is not None:
+        experiment = dataclasses.replace(experiment, objective=objective)
+    trained = experiment.resolved_objective
+    model = pretrained.inspect(name, kind=_own_kind(name, trained))
     folder, config = os.path.abspath(model.folder), model.config
     own = model.kind
     if own.head is None:
         own = models.CAUSAL_LM if config.causal else models.MASKED_LM
-    if objective.name in OBJECTIVES and not objective.labels:
-        objective = objective_of(own) or objective
-    if model.kind.encoder and not objective.kind.encoder:
+    if trained.name in OBJECTIVES and not trained.labels:
+        trained = objective_of(own) or trained
+    if model.kind.encoder and not trained.kind.encoder:
         raise ConfigError(
-            f"{name} is an encoder-decoder and is trained as one: got objective={objective.name!r}; leave it "
+            f"{name} is an encoder-decoder and is trained as one: got objective={trained.name!r}; leave it "
             "out, or take a masked or causal LM"
         )
-    head = model.head if objective.kind == model.kind and model.head is not None else experiment.head
-    if objective.kind.sequence_outputs and head == models.HeadConfig():
+    head = model.head if trained.kind == model.kind and model.head is not None else experiment.head
+    if trained.kind.sequence_outputs and head == models.HeadConfig():
         head = model.usual_head or head
     tokenizer = _tokenizer(model.folder)
     # For an encoder-decoder the tokenizer's file decides, which may put nothing around a text.
-    may_end = objective.kind.encoder or tokenizer.specials.ends is not None
+    may_end = trained.kind.encoder or tokenizer.specials.ends is not None
     rows = experiment.data.row_length
     rows = min(rows, config.max_length) if isinstance(config.position, models.TABLE_POSITIONS) else rows
     return dataclasses.replace(
         experiment,
-        objective=objective,
+        objective=trained,
         data=dataclasses.replace(
             experiment.data, row_length=rows, ends=may_end and pretrained.has_end_tokens(model.extra)
         ),
