@@ -46,7 +46,7 @@ class EnsembleByteState(StatefulByteLM):
       ...         probs[self.byte] = 0.75
       ...         with np.errstate(divide="ignore"):
       ...             return ByteLogProbs(np.log(probs))
-      >>> state = ensemble_state([Always(ord("a")), Always(ord("b"))], weights=[3, 1])
+      >>> state = ensemble_state([Always(ord("a")), Always(ord("b"))], weights=[3.0, 1.0])
       >>> state, (state << ord("a")).logp_next()
       (EnsembleByteState(mixture of 2, weights 3, 1), ByteLogProbs(b'a': 0.625, b'b': 0.375))
     """

@@ -105,7 +105,7 @@ def generate_after_bytes(
       >>> written = generate_after_bytes(
       ...     byte_model, "to b", GenerationConfig(max_new_tokens=3), rng=jax.random.key(1)
       ... )
-      >>> byte_model.encoder.spelled(written[0].cover).startswith(b"to b"), len(written[0].tokens)
+      >>> byte_model.encoder.spelled(written[0].cover.tolist()).startswith(b"to b"), len(written[0].tokens)
       (True, 3)
 
     References:

@@ -34,7 +34,7 @@ class ByteScores(NamedTuple):
       >>> import numpy as np
       >>> from jaxlm.decoding.bytes import ByteScores
       >>> scores = ByteScores(np.log([0.5, 0.25]), end_log_prob=0.0, dropped=0.0, name="stem")
-      >>> round(-scores.log_prob / np.log(2) / 2, 3)  # bits per byte
+      >>> round(float(-scores.log_prob / np.log(2) / 2), 3)  # bits per byte
       1.5
     """
 
@@ -133,7 +133,7 @@ def score_bytes(
       ((5,), 0.0, 'stem', 1)
       >>> (scores,) = score_bytes(byte_model, ["to be or not to be"], window=8, context=4)
       >>> scores.log_probs.shape, scores.num_windows
-      ((18,), 4)
+      ((18,), 3)
     """
     texts = [texts] if isinstance(texts, (bytes, str)) else texts
     options = WindowOptions(long, window, context, bos, devices)
