@@ -59,7 +59,7 @@ def models_of_the_commands(tmp_path_factory):
     folder = tmp_path_factory.mktemp("commands")
     for name, of in (("gpt2", "byte-level"), ("qwen", "byte-level, spaced")):
         tokenizer = kind(of)[0]
-        own = loaded_model(tokenizer)
+        own = loaded_model(tokenizer, max_length=300)
         pretrained.save_model(folder / name, own.config, own.params, tokenizer, kind="causal_lm")
     (folder / "corpus.jsonl").write_text('{"text": "to be"}\n{"text": "naïve " }\n')
     return folder

@@ -62,6 +62,9 @@ def naming_unknown_bytes(argument: str) -> Iterator[None]:
 
     Args:
       argument: the model, as the user named it.
+
+    Raises:
+      UsageError: in place of the tokenizer's error.
     """
     try:
         yield

@@ -84,7 +84,16 @@ def test_a_run_is_evaluated_on_its_own_split(tmp_path, monkeypatch, capsys):
     lines = "".join(f"line {number} of a small text\n" for number in range(60))
     (tmp_path / "all.txt").write_text(lines)
     sizes = ["--model.width", "16", "--model.depth", "1", "--model.num-heads", "2", "--steps", "2"]
-    options = ["--objective", "causal_lm", "--data", "all.txt", "--tokenizer.kind", "bytes", *sizes]
+    options = [
+        "--objective",
+        "causal_lm",
+        "--model.causal",
+        "--data",
+        "all.txt",
+        "--tokenizer.kind",
+        "bytes",
+        *sizes,
+    ]
     assert main(["train", *options, "--out", "run", "--data.row-length", "64", "--batch-size", "8"]) == 0
     capsys.readouterr()
     assert main(["evaluate", "run", "--unit", "byte", "--json"]) == 0
