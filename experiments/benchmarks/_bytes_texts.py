@@ -20,16 +20,16 @@ def prepare(file: Path, options: argparse.Namespace) -> str:
     return str(file)
 
 
-def random_model(folder: Path, **shape: Any) -> None:
+def random_model(folder: Path) -> None:
     """Writes a tiny model of random parameters, to see that everything runs."""
     from jaxlm import tokenizers
 
     tokenizer = tokenizers.train_subwords(sources(400), vocab_size=600)
-    save(folder, tokenizer, vocab_size=600, width=32, depth=2, num_heads=2, max_length=1024, **shape)
+    save(folder, tokenizer, vocab_size=600, width=32, depth=2, num_heads=2, max_length=1024)
 
 
-def large_model(folder: Path, gpt2: Path) -> None:
-    """Writes a GPT-2 of 124M random parameters with the published vocabulary."""
+def gpt2_model(folder: Path, gpt2: Path, **shape: Any) -> None:
+    """Writes a model of random parameters with GPT-2's published vocabulary."""
     import tokenizers as hf
 
     from jaxlm import tokenizers
@@ -37,7 +37,7 @@ def large_model(folder: Path, gpt2: Path) -> None:
     backend = hf.ByteLevelBPETokenizer(str(gpt2 / "vocab.json"), str(gpt2 / "merges.txt"))
     backend.add_special_tokens(["<|endoftext|>"])
     tokenizer = tokenizers.Tokenizer.from_json(backend.to_str())
-    save(folder, tokenizer, vocab_size=50_257, width=768, depth=12, num_heads=12, max_length=1024)
+    save(folder, tokenizer, vocab_size=50_257, max_length=1024, **shape)
 
 
 def save(folder: Path, tokenizer: Any, **shape: Any) -> None:

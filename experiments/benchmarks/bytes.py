@@ -15,7 +15,8 @@ shows, with the backend of transformers, its default on a CPU. Tasks:
               favours it, since its cost for a byte grows with those before
     beside    milliseconds of a byte that are not the model's: those of generation of one text less those of
               the model's step alone; both alternate in one process, as wall time and as processor time
-    large     `generate` with K = 1 and `beside`, of 124M random parameters over GPT-2's vocabulary
+    large     `generate` with K = 1, of 124M random parameters over GPT-2's vocabulary of 50,257
+    wide      `beside`, of 6 x 256 random parameters over that vocabulary, whose own time is less noise
     memory    peak memory of scoring texts of 1,000 bytes to 8,000, each in a process of its own
 
 Ours is the tree of canonical stems, the default, and the beam of K candidates; the peer is a beam of K.
@@ -29,11 +30,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from _bytes_texts import large_model, prepare, random_model
+from _bytes_texts import gpt2_model, prepare, random_model
 from _machine import describe
 from _sides import HERE, Side, alternate
 
-TASKS = ("generate", "score", "beside", "large", "memory")
+TASKS = ("generate", "score", "beside", "large", "wide", "memory")
+# Shapes of random parameters over GPT-2's vocabulary.
+WIDE = {
+    "large": {"width": 768, "depth": 12, "num_heads": 12},
+    "wide": {"width": 256, "depth": 6, "num_heads": 4},
+}
 TRAINING = {
     "--model.max-length": "1024",
     "--data.row-length": "1024",
@@ -59,10 +65,14 @@ def main() -> None:
         told = {"model": model, "texts": texts, "new": options.new}
         for task in options.tasks:
             print(f"\n{task}", flush=True)
+            asked = told
+            if task in WIDE:
+                gpt2_model(Path(f"{folder}/{task}"), Path(options.gpt2), **WIDE[task])
+                asked = told | {"model": f"{folder}/{task}"}
             if task == "large":
-                told = told | {"model": f"{folder}/large", "new": options.large_new}
-                large_model(Path(f"{folder}/large"), Path(options.gpt2))
-            done = {"memory": memory, "beside": beside}.get(task, against_peer)(options, task, told)
+                asked["new"] = options.large_new
+            work = {"memory": memory, "beside": beside, "wide": beside}.get(task, against_peer)
+            done = work(options, task, asked)
             results += [{"task": task} | one for one in done]
             if options.out:
                 written = {"machine": machine, "results": results}
@@ -90,8 +100,8 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.small:
         options.new, options.bytes, options.beams, options.batches = 16, 200, [2], [2]
-    if "large" in options.tasks and not options.gpt2:
-        parser.error("`large` needs --gpt2")
+    if set(WIDE) & set(options.tasks) and not options.gpt2:
+        parser.error("GPT-2's vocabulary is needed for this: give --gpt2")
     return options
 
 
