@@ -17,8 +17,8 @@ def map_chunks(function: Callable[[Array], Any], num: int, chunk: int, count: An
       function: from the indices of a group, `Int32[C]`, to a pytree of arrays with C entries each.
       num: how many indices there are, 1 at least.
       chunk: the most indices of a group.
-      count: `Int[]`, how many indices are needed, from 0 on, known at run time only; the results of the others are 0.
-        Reverse-mode derivatives are not possible then. None: all are needed.
+      count: `Int[]`, how many indices are needed, from 0 on, known at run time only; the results of the
+        others are 0. Reverse-mode derivatives are not possible then. None: all are needed.
 
     Example:
       >>> from jaxlm.attribution._chunks import map_chunks
