@@ -189,18 +189,18 @@ def test_an_aligned_contrast_leaves_out_what_has_no_partner(causal):
 def test_baselines_by_name_and_as_a_text(causal, masked, seq2seq):
     how = {"targets": TEXT, "method": "occlusion"}
     pad, own = (explain(causal, baseline=one, **how)[0] for one in ("pad", ["To be or not"]))
-    assert not np.nan_to_num(own.scores).any(), "the text itself changes nothing"
+    # The text itself changes nothing: two programs round the same probability.
+    np.testing.assert_allclose(np.nan_to_num(own.scores), 0, atol=1e-7)
     special = causal.tokenizer.specials.pad
     given = explain(causal, baseline=np.full((1, 11), special), **how)[0]
     np.testing.assert_array_equal(pad.scores, given.scores)
     assert pad.settings["baseline"] == "pad" and own.settings["baseline"] == [TEXT]
     sides = Baseline(texts=["To be or "], targets=["Nein"])
     (result,) = explain(seq2seq, targets="Sein", method="occlusion", baseline=sides)
-    assert (
-        not result.source_scores.any()
-        and np.abs(result.scores[1]).max(where=[False, True, True, True], initial=0) > 0
-    )
-    assert not np.nan_to_num(result.scores[[0, 2, 3, 4]]).any(), "the same letters"
+    np.testing.assert_allclose(result.source_scores, 0, atol=1e-7)
+    # "Nein" and "Sein" differ in one letter.
+    np.testing.assert_allclose(np.nan_to_num(result.scores[[0, 2, 3, 4]]), 0, atol=1e-7)
+    assert np.abs(result.scores[1, 1:]).max() > 1e-5
 
 
 LONG = "a contrast has as many tokens, 3, or an alignment of them: got 5"
@@ -255,10 +255,6 @@ def test_bad_input_of_other_models(masked, seq2seq):
     body = models.build(masked.config, "body")
     with pytest.raises(UsageError, match="need a model that predicts tokens"):
         explain(pretrained.Loaded(masked.config, "body", body, {}, masked.tokenizer, {}))
-    nameless = pretrained.Loaded(masked.config, "masked_lm", masked.model, masked.params, None, {})
-    assert nameless.config.mask_id is None
-    with pytest.raises(TypeError, match=r"expected what pretrained\.load returns"):
-        explain("gpt2")
     only = attribution.METHODS["saliency"]._replace(kinds=("masked",))
     with pytest.raises(UsageError, match="saliency explains masked models: got a seq2seq one"):
         explain(seq2seq, "To be", targets="Sein", method=only)
