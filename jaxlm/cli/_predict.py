@@ -15,6 +15,7 @@ from jaxlm.cli._models import open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 from jaxlm.cli._text_jobs import (
+    OF_JOBS,
     DoneJob,
     TextInputs,
     TextJobOptions,
@@ -23,6 +24,7 @@ from jaxlm.cli._text_jobs import (
     engine_of,
     names_corpus,
     plain_values,
+    refuse_given,
     run_text_job,
     source_of,
 )
@@ -105,6 +107,7 @@ def _show_prediction(score: scoring.Score, names: Sequence[str], top_k: int) -> 
 
 def _show_corpus(options: Predict, measure: scoring.Measure) -> int:
     """Prints a line for each document, and returns the exit code."""
+    refuse_given(options, OF_JOBS, "a job, which writes files: add --out DIR")
     source = source_of(options, measure)
     enable_compilation_cache()
     scorer = scoring.make_scorer(open_model(options.model, dtype=options.dtype), measure, engine_of(options))

@@ -21,13 +21,11 @@ from jaxlm.cli._signals import register_cleanup
 from jaxlm.devices import enable_compilation_cache
 from jaxlm.errors import JaxlmError
 
-# Options that say how a corpus is read or written, which a text on the command line has not.
-OF_CORPORA = (
-    "format",
-    "field",
-    "keep",
-    "part_characters",
-    "actors",
+# Options that say how files are read, and those that say how a job writes and is shared.
+OF_FILES = ("format", "document", "field", "max_document")
+OF_JOBS = (
+    *("keep", "on_error", "shard", "distributed", "engine", "actors"),
+    *("part_documents", "part_characters"),
 )
 
 
@@ -199,9 +197,7 @@ def answer_texts(
     Raises:
       UsageError: if there is no text, or an option is for a corpus.
     """
-    given = [name for name in OF_CORPORA if getattr(options, name)]
-    if given:
-        raise UsageError(f"--{given[0].replace('_', '-')} is for a corpus: name its files and --out DIR")
+    refuse_given(options, (*OF_FILES, *OF_JOBS), "a corpus: name its files and --out DIR")
     texts = input_lines(options.text, usage)
     enable_compilation_cache()
     needs_head = "vectors" not in measure.questions
@@ -210,6 +206,23 @@ def answer_texts(
     records = (data.Record(str(number), text, {}) for number, text in enumerate(texts))
     for number, row in enumerate(scorer(records)):
         yield texts[number], scoring.Score(str(number), row, row.pop("error", None)), scorer.schema
+
+
+def refuse_given(options: TextJobOptions, names: Sequence[str], purpose: str) -> None:
+    """Raises `UsageError` for an option that would change nothing.
+
+    Args:
+      options: of the command.
+      names: of the options' fields.
+      purpose: what the options are for, and the remedy.
+
+    Raises:
+      UsageError: names the first of them that has another value than by default.
+    """
+    usual = {field.name: field.default for field in dataclasses.fields(options)}
+    given = next((name for name in names if getattr(options, name) != usual[name]), None)
+    if given is not None:
+        raise UsageError(f"--{given.replace('_', '-')} is for {purpose}")
 
 
 def plain_values(score: scoring.Score) -> dict[str, Any]:

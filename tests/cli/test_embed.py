@@ -85,6 +85,7 @@ def test_a_vector_a_token(body, corpus, tmp_path):
         (["text", "--npy"], "--npy writes a vector for each document"),
         (["text", "--layer", "7"], "layer: expected -2 to 1"),
         (["text", "--format", "csv"], "--format is for a corpus"),
+        (["text", "--shard", "1/2"], "--shard is for a corpus"),
         ([], "TEXT is missing"),
         (["CORPUS"], "add --out DIR"),
         (["nowhere.txt", "--out", "OUT"], "no file or folder at 'nowhere.txt'"),

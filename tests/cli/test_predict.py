@@ -97,6 +97,11 @@ def test_evaluate_reads_the_labels_of_a_corpus(folders, corpus, capsys):
     assert "--label-field" in capsys.readouterr().err
 
 
+def test_options_of_a_job_ask_for_its_folder(folders, corpus, capsys):
+    assert main(["predict", str(folders / "classification"), str(corpus), "--keep", "label"]) == 2
+    assert "--keep is for a job, which writes files: add --out DIR" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("model", "arguments", "line"),
     [

@@ -14,7 +14,7 @@ from jaxlm import data
 from jaxlm.scoring.engine import Forward, PooledForward, Query, VectorForward, layer_number
 from jaxlm.scoring.measures._masked_texts import regular_tokens
 from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow
-from jaxlm.scoring.measures._text_pieces import LongTexts, text_pieces, window_of
+from jaxlm.scoring.measures._text_pieces import LongTexts, TextPiece, text_pieces, window_of
 from jaxlm.scoring.measures._token_rows import token_strings
 
 Pooling = Literal["mean", "first", "last", "max", "none"]
@@ -171,12 +171,12 @@ class Embedding(Measure):
         text = text.strip() if self.strip else text
         return text.lower() if self.lower else text
 
-    def _pooled(self, pieces: Sequence[Any]) -> Sequence[Any]:
+    def _pooled(self, pieces: Sequence[TextPiece]) -> Sequence[TextPiece]:
         """The windows that make the vector: for the first and the last token, one of them."""
         chosen = {"first": slice(1), "last": slice(-1, None)}.get(self.pool or "", slice(None))
         return pieces[chosen]
 
-    def _places(self, piece: Any, counted: np.ndarray) -> np.ndarray:
+    def _places(self, piece: TextPiece, counted: np.ndarray) -> np.ndarray:
         if self.pool == "first" or self.pool == "last":
             last = len(piece.tokens) - 1
             return np.array([0 if self.pool == "first" else last][: last + 1], np.int32)
