@@ -101,8 +101,7 @@ class Score(NamedTuple):
 
     Of an embedding ("embedding"), in addition to `num_tokens`:
       `vector`: `Float32[D]`, a NumPy array, in files a list of D numbers.
-      `token_ids`, `token_strings`, `token_vectors`: without pooling, the tokens that have a vector, and their
-        vectors, `Float32[n D]`.
+      `token_vectors`: without pooling, the vectors of the tokens in `token_ids`, `Float32[n D]`.
 
     Of a prediction ("prediction"), in addition to `num_tokens`:
       `predicted_class`, `probability`, `probabilities`: of a classifier, the name of the likeliest class, its

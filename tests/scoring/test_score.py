@@ -3,7 +3,7 @@
 import inspect
 import re
 
-from jaxlm import scoring
+from jaxlm import models, scoring
 from jaxlm.scoring.variants._variant_effect import VARIANT_METHODS
 
 # Step functions, whose columns are called by whoever asks for them.
@@ -24,6 +24,14 @@ def measures(causal, masked, traces):
             scoring.VariantEffect(wild_type="MK", methods=VARIANT_METHODS[question], measured="score"),
             context,
         )
+    yield scoring.Embedding(pool="mean"), masked
+    yield scoring.Embedding(pool="none"), causal
+    extra = {"problem_type": "multi_label_classification"}
+    two = models.HeadConfig(num_outputs=2)
+    yield scoring.Prediction(), masked._replace(kind=models.CLASSIFICATION, head=two, extra=extra)
+    for number in (1, 2):
+        head = models.HeadConfig(num_outputs=number)
+        yield scoring.Prediction(), masked._replace(kind=models.REGRESSION, head=head)
 
 
 def test_every_key_of_values_is_described(causal_protein_lm, word_lm, trace_lm, context):
