@@ -7,20 +7,18 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import ops
-from jaxlm.typing import Array, Int
+from jaxlm.typing import AnyArray, Array
 
 
-def map_chunks(
-    function: Callable[[Array], Any], num: int, chunk: int, count: Int[Array, ""] | None = None
-) -> Any:
+def map_chunks(function: Callable[[Array], Any], num: int, chunk: int, count: AnyArray | None = None) -> Any:
     """Returns a function's results for the indices 0 to `num - 1`, computed in groups.
 
     Args:
       function: from the indices of a group, `Int32[C]`, to a pytree of arrays with C entries each.
       num: how many indices there are, 1 at least.
       chunk: the most indices of a group.
-      count: how many indices are needed, from 0 on, known at run time only; the results of the others are 0.
-        Reverse-mode derivatives are not possible then. None: all are needed.
+      count: `Int[]`, how many indices are needed, from 0 on, known at run time only; the results of the
+        others are 0. Reverse-mode derivatives are not possible then. None: all are needed.
 
     Example:
       >>> from jaxlm.attribution._chunks import map_chunks
@@ -29,7 +27,8 @@ def map_chunks(
     """
     if count is not None:
         size = min(max(chunk, 1), num)
-        return ops.map_counted_tiles(function, [jnp.arange(num, dtype=jnp.int32)], count, [size])
+        indices = [jnp.arange(num, dtype=jnp.int32)]
+        return ops.map_counted_tiles(function, indices, jnp.asarray(count), [size])
     groups = -(-num // max(chunk, 1))
     size = -(-num // groups)
     if groups == 1:

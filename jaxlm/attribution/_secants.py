@@ -147,7 +147,8 @@ def _through(closed: ClosedJaxpr, arguments: Sequence[Difference]) -> list[Diffe
     def read(atom: Any) -> Difference:
         if not isinstance(atom, Literal):
             return known[atom]
-        number = jnp.asarray(atom.val, atom.aval.dtype)
+        dtype = atom.aval.dtype  # pyright: ignore[reportAttributeAccessIssue]  # an array's
+        number = jnp.asarray(atom.val, dtype)
         return Difference(number, number)
 
     known.update(
