@@ -4,7 +4,7 @@ import pytest
 
 from jaxlm.cli import main
 from jaxlm.cli._failures import UsageError
-from jaxlm.cli._score import _shard
+from jaxlm.cli._job_events import shard_of
 
 ENORMOUS = ("2147483648", "9223372036854775807", "9223372036854775808", "99999999999999999999", "9" * 5000)
 OPTIONS = {
@@ -53,14 +53,14 @@ def test_enormous_numbers_are_refused(causal_folder, tmp_path, capsys, command):
 )
 def test_a_shard_is_two_numbers(text):
     with pytest.raises(UsageError) as caught:
-        _shard(text)
+        shard_of(text)
     assert "--shard is i/n with 1 <= i <= n, such as 3/64: got" in str(caught.value)
     assert len(str(caught.value)) < 130
 
 
 def test_shards_that_there_are():
     assert (
-        _shard("3/64") == (3, 64)
-        and _shard("007/7") == (7, 7)
-        and _shard("1/999999999999") == (1, 999999999999)
+        shard_of("3/64") == (3, 64)
+        and shard_of("007/7") == (7, 7)
+        and shard_of("1/999999999999") == (1, 999999999999)
     )
