@@ -11,7 +11,7 @@ from tests.steps.tiny_models import open_model
 ONE_DEVICE = tuple(jax.local_devices()[:1])
 STEP = "contrast_prob_diff"
 # Float32 sums in another order, of probabilities and their derivatives
-CLOSE = {"rtol": 1e-4, "atol": 1e-6}
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 METHODS = ["saliency", "input_x_gradient", "integrated_gradients", "occlusion"]
 THREE_POINTS = IntegratedGradients(steps=3)
 TEXTS = {
