@@ -7,8 +7,7 @@ from pathlib import Path
 
 from _sides import serve
 
-# What inseq's baseline is for every token: the one that is unknown.
-BASELINES = {"occlusion": "unk", "integrated_gradients": "unk"}
+WITH_BASELINE = ("occlusion", "integrated_gradients")
 
 
 def start(options: dict):
@@ -24,6 +23,8 @@ def start(options: dict):
     loaded = pretrained.load(options["model"])
     questions = json.loads(Path(options["texts"]).read_text())["questions"]
     method = options["method"]
+    # inseq's baseline is the unknown token everywhere, or the padding where there is none.
+    unknown = "pad" if loaded.text_tokenizer.specials.unk is None else "unk"
     is_granular = method in ("input_x_gradient", "integrated_gradients")
     scores, seconds = [], []
 
@@ -35,7 +36,7 @@ def start(options: dict):
                 one["prompt"],
                 targets=one["whole"],
                 method=method,
-                baseline=BASELINES.get(method),
+                baseline=unknown if method in WITH_BASELINE else None,
                 granular=is_granular,
             )
             tokens += len(found.targets)

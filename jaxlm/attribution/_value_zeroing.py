@@ -212,7 +212,8 @@ def _zeroed(blocks: _Blocks, layer: int, site: Site, seen: Bool[Array, "B L M"])
     used = None
     if blocks.counts is not None:
         used = blocks.counts.target if site == Site.VALUES else blocks.counts.source
-    distances = map_chunks(jax.vmap(without), length, blocks.chunk, used)
+    count = None if used is None else jnp.asarray(used)
+    distances = map_chunks(jax.vmap(without), length, blocks.chunk, count)
     distances = jnp.moveaxis(distances, 0, 1)
     distances = jnp.where(seen & (distances >= ROUNDING), distances, 0.0)
     total = distances.sum(1, keepdims=True)
