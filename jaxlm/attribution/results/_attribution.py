@@ -87,6 +87,7 @@ class Attribution(AttributionFields):
            ──────────
            To  +0.500
           <BLANKLINE>
+          scores  above 0 a token raises it, below 0 it lowers it
         """
         console = Console(
             file=sys.stdout, markup=False, highlight=False, emoji=False, force_jupyter=False, width=width
