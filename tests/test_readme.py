@@ -66,10 +66,10 @@ def models_of_the_commands(tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", BYTE_COMMANDS)
-def test_commands_of_bytes_run(command, models_of_the_commands, monkeypatch, capsys):
+def test_commands_of_bytes_run(command, models_of_the_commands, monkeypatch, capfdbinary):
     monkeypatch.chdir(models_of_the_commands)
     assert main(shlex.split(command, comments=True)) == 0
-    assert capsys.readouterr().out
+    assert capfdbinary.readouterr().out
 
 
 def test_there_are_six_commands_of_bytes():
