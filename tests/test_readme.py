@@ -44,6 +44,10 @@ INSEQ = {
     *("encoder_attention_mask", "decoder_input_ids", "decoder_input_embeds", "decoder_attention_mask"),
     *("contrast_ids", "contrast_attention_mask", "aux_model", "n_mcd_steps"),
 }
+GENLM = {
+    *("StatefulTokenizedLM", "initial", "initial_context", "max_context_length", "n_calls", "logp_next"),
+    *("StatefulByteLM", "LazyByteProbs", "prefill", "prune", "greedy", "sample", "draw", "sample_dict"),
+}
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
@@ -90,7 +94,9 @@ def test_the_coming_from_table_points_at_what_exists(symbol, tests):
 
 
 @pytest.mark.parametrize(
-    ("heading", "symbols"), [("cortex", CORTEX), ("inseq's step functions", INSEQ)], ids=["cortex", "inseq"]
+    ("heading", "symbols"),
+    [("cortex", CORTEX), ("inseq's step functions", INSEQ), ("genlm-bytes", GENLM)],
+    ids=["cortex", "inseq", "genlm"],
 )
 def test_every_symbol_of_the_page_has_its_row(heading, symbols):
     section = README.partition(f"## Coming from {heading}\n")[2].partition("\n## ")[0]
