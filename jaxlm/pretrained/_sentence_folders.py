@@ -31,7 +31,8 @@ NO_LENGTH = 1 << 30
 def transformer_folder(folder: Path) -> Path:
     """Returns the folder inside a sentence-transformers folder that holds the transformer.
 
-    It is the folder itself if it holds a config.json, or is no such folder.
+    It is the folder itself if it holds a config.json, or is no such folder: modules.json is missing, or is no
+    list of modules.
 
     Args:
       folder: of a model.
@@ -44,7 +45,11 @@ def transformer_folder(folder: Path) -> Path:
     """
     if (folder / "config.json").exists() or not (folder / MODULES).is_file():
         return folder
-    return folder / _path(_modules(folder)[0])
+    try:
+        modules = _modules(folder)
+    except ModelError:
+        return folder  # what the folder holds instead is told with its remedy
+    return folder / _path(modules[0])
 
 
 def sentence_settings(folder: Path) -> dict[str, Any]:
