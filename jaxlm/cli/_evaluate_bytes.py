@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from jaxlm.cli._models import model_folder, open_model
 from jaxlm.cli._output import show
 from jaxlm.cli._runs import run_folder_of
 from jaxlm.devices import enable_compilation_cache
+from jaxlm.errors import ModelNotFoundError
 
 # Options that say nothing about bytes.
 OF_TOKEN_ROWS = ("--batch-size", "--noisy", "--row-length")
@@ -104,12 +106,13 @@ def _is_model(argument: str) -> bool:
 def _opened(models: Sequence[str], options: Evaluate) -> Iterator[pretrained.Loaded]:
     """Yields the models one after the other, all of which are looked at before the first is scored."""
     for model in models:
-        refuse_model_without_bytes(model, pretrained.inspect(model_folder(model)).kind)
+        folder = model_folder(model)
+        refuse_model_without_bytes(model, pretrained.inspect(folder).kind)
+        # A folder without a tokenizer is refused when the model is opened.
+        with suppress(ModelNotFoundError), naming_unknown_bytes(model):
+            tokenizers.token_bytes(tokenizers.load_tokenizer(folder))
     for model in models:
-        loaded = open_model(model, dtype=options.dtype)
-        with naming_unknown_bytes(model):
-            tokenizers.token_bytes(loaded.text_tokenizer)
-        yield loaded
+        yield open_model(model, dtype=options.dtype)
 
 
 def _records(

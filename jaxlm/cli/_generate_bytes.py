@@ -169,12 +169,12 @@ def _print(data: bytes) -> None:
 
 
 def _say_short(config: ByteGenerationConfig, written: Sequence[GeneratedBytes]) -> None:
-    """Says on stderr which texts ended at the model's greatest length, with fewer bytes than asked for."""
+    """Says on stderr which texts got fewer bytes than asked for without an end, and why."""
     most = config.max_new_bytes
     num_short = sum(one.ended_by == "length" and len(one.data) < most for one in written)
     if num_short:
         which = "the text" if len(written) == 1 else f"{num_short} of {len(written)} texts"
-        say(
-            "jaxlm generate",
-            f"{which} stopped at the model's length, before {most} new bytes: it reads no more",
-        )
+        why = f"at the model's length, before {most} new bytes: it reads no more"
+        if config.valid_utf8:
+            why = f"before {most} new bytes: the model reads no more, or no whole character fits"
+        say("jaxlm generate", f"{which} stopped {why}")

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from jaxlm import pretrained, scoring
-from jaxlm.cli import main
+from jaxlm.cli import _evaluate_bytes, main
 from jaxlm.cli._evaluate_bytes import divide_models
 
 TEXTS = ["ab", "abba", "", "b"]
@@ -77,6 +77,16 @@ def test_mistakes_are_one_line(evaluate, causal_folder, letters_folder, pieces_f
         assert message in said and said.count("\n") == 1
     assert main(["evaluate", str(letters_folder), str(letters_folder), "--unit", "byte"]) == 2
     assert "named twice" in capsys.readouterr().err
+
+
+def test_all_tokenizers_are_looked_at_before_the_first_model_is_scored(
+    evaluate, letters_folder, pieces_folder, monkeypatch, capsys
+):
+    opened = []
+    monkeypatch.setattr(_evaluate_bytes, "open_model", lambda *given, **options: opened.append(given))
+    assert evaluate(letters_folder, pieces_folder) == 2
+    assert f"{pieces_folder}: the bytes of this tokenizer's tokens" in capsys.readouterr().err
+    assert not opened
 
 
 def test_a_run_is_evaluated_on_its_own_split(tmp_path, monkeypatch, capsys):

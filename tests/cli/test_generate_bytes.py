@@ -97,6 +97,14 @@ def test_a_beam_follows_options_of_tokens_up_to_the_models_length(generate, caus
     assert "the text stopped at the model's length, before 40 new bytes: it reads no more" in said.err
 
 
+def test_a_character_that_does_not_fit_is_not_called_the_models_length(generate, capsys):
+    # The character lacks three bytes, and two may be written.
+    assert generate("\udcf0", "--valid-utf8", "--json", "--max-new-bytes", "2") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["bytes"] == []
+    assert "before 2 new bytes: the model reads no more, or no whole character fits" in said.err
+
+
 def test_a_text_that_cut_tokens_cannot_write_says_which_option_cut_them(generate, capsys):
     options = ["--num-candidates", "2", "--temperature", "1", "--top-k", "1", "--max-new-bytes", "6"]
     assert generate("ab", "--opening", "[CLS]", *options) == 2

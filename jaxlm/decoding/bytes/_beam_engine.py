@@ -25,8 +25,8 @@ from jaxlm.decoding.bytes._beam_step import (
     text_log_probs,
 )
 from jaxlm.decoding.bytes._probs import NUM_BYTES
+from jaxlm.decoding.bytes._states import LongContextError
 from jaxlm.decoding.bytes._trie import TRIE_ROOT, ByteTrie, mass_pyramid, node_log_masses
-from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
 # The pool of pyramids takes so many bytes, unless one state needs more; at most so many contexts.
@@ -132,7 +132,7 @@ class BeamEngine:
           bytes: one for each.
 
         Raises:
-          UsageError: if a context is longer than the model reads.
+          LongContextError: if a context is longer than the model reads.
         """
         size = self._most_states
         return [
@@ -186,7 +186,7 @@ class BeamEngine:
           steps: of B states.
 
         Raises:
-          UsageError: if a context is longer than the model reads.
+          LongContextError: if a context is longer than the model reads.
         """
         size = self._most_states
         parts = [self._log_weights(steps[begin : begin + size]) for begin in range(0, len(steps), size)]
@@ -294,7 +294,7 @@ class BeamEngine:
         limit = models.longest_text(self.lm.model.config)
         longest = max((node.depth for node, _ in missing), default=0)
         if longest > limit:
-            raise UsageError(
+            raise LongContextError(
                 f"the text is {longest} tokens long and the model reads at most {limit} (its max_length)"
             )
         for begin in range(0, len(missing), _CONTEXTS_AT_ONCE):

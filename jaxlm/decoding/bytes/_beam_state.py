@@ -13,7 +13,7 @@ from jaxlm.decoding.bytes._beam_step import NO_BYTE
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, NUM_BYTES, ByteLogProbs
-from jaxlm.decoding.bytes._states import StatefulByteLM, as_bytes, checked_byte
+from jaxlm.decoding.bytes._states import LongContextError, StatefulByteLM, as_bytes, checked_byte
 from jaxlm.decoding.bytes._trie import ByteTrie, make_byte_trie
 from jaxlm.errors import UsageError
 
@@ -289,7 +289,11 @@ class SharedBeam:
         """Returns the distribution of one state; coroutines that wait at the same time share calls."""
         if state._distribution is not None:
             return state._distribution
-        return await self._batcher.log_probs(state)
+        try:
+            return await self._batcher.log_probs(state)
+        except LongContextError:
+            # It may be another of the states that waited that is too long.
+            return self.distributions([state])[0]
 
     def candidates(self, state: BeamByteState) -> list[BeamCandidate]:
         """Returns the tokenizations that a state follows."""

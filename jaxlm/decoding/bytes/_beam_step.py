@@ -212,21 +212,6 @@ def next_byte_log_weights(
     return log_sum_exp(jnp.swapaxes(joint, 1, 2))
 
 
-def slot_arrays(
-    nodes: Int[Array, "B candidates"], bases: Float[Array, "B candidates"], extensions: BeamExtensions
-) -> tuple[Int[Array, "B slots"], Float[Array, "B slots"]]:
-    """Returns the nodes and bases of candidates and then extensions.
-
-    Args:
-      nodes: of the candidates.
-      bases: of the candidates.
-      extensions: of the candidates.
-    """
-    at_root = jnp.where(extensions.bases > -jnp.inf, TRIE_ROOT, NO_CANDIDATE)
-    both = jnp.concatenate([nodes, at_root.astype(nodes.dtype)], axis=1)
-    return both, jnp.concatenate([bases, extensions.bases], axis=1)
-
-
 @functools.partial(jax.jit, static_argnames=("num_candidates", "num_extensions", "num_duplicates", "reserve"))
 def advance_rows(
     trie: ByteTrie,

@@ -17,9 +17,9 @@ import numpy as np
 from jaxlm import models, ops
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._host_trie import host_trie
+from jaxlm.decoding.bytes._states import LongContextError
 from jaxlm.decoding.bytes._stem_programs import end_log_masses
 from jaxlm.decoding.bytes._trie import TRIE_ROOT, ByteTrie, mass_pyramid, next_byte_log_masses
-from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
 LMNode = Any  # a context of `CachedLM.node`
@@ -29,10 +29,6 @@ NO_FIRST_BYTE = (
     "no byte has been read, and this model has no token that begins texts: write some, or give "
     "make_byte_model an opening"
 )
-
-
-class LongContextError(UsageError):
-    """A context has more tokens than the model reads."""
 
 
 class Forecast(NamedTuple):
@@ -95,7 +91,7 @@ def forecasts(
       rows: the log-probs `Float32[V]` behind each context, if they are known. None: the model computes them.
 
     Raises:
-      UsageError: if a context is longer than the model reads.
+      LongContextError: if a context is longer than the model reads.
     """
     others = [node for node in nodes if node.depth]
     if others and len(others) < len(nodes):

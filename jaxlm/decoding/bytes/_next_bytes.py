@@ -8,7 +8,7 @@ import numpy as np
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._byte_windows import LongText, WindowOpening
 from jaxlm.decoding.bytes._probs import NUM_BYTES
-from jaxlm.decoding.bytes._stem_readings import text_bytes
+from jaxlm.decoding.bytes._states import as_bytes
 from jaxlm.decoding.bytes._window_readings import WindowOptions, WindowReading, read_windows
 
 
@@ -89,7 +89,7 @@ def read_next_bytes(
       texts: bytes, or texts.
       options: how they are read.
     """
-    rows = [np.full((len(text_bytes(text)) + 1, NUM_BYTES + 1), -np.inf, np.float32) for text in texts]
+    rows = [np.full((len(as_bytes(text)) + 1, NUM_BYTES + 1), -np.inf, np.float32) for text in texts]
     kept, counts = np.zeros(len(texts)), np.zeros(len(texts), np.int32)
     for reading in read_windows(byte_model, texts, options, next_bytes=True):
         window, sums = reading.window, reading.sums

@@ -12,7 +12,7 @@ from jaxlm.decoding.bytes._byte_windows import LongText, WindowOpening
 from jaxlm.decoding.bytes._ensemble import ByteEnsemble, pool_log_probs
 from jaxlm.decoding.bytes._next_bytes import NextBytes, read_next_bytes
 from jaxlm.decoding.bytes._probs import NUM_BYTES
-from jaxlm.decoding.bytes._stem_readings import text_bytes
+from jaxlm.decoding.bytes._states import as_bytes
 from jaxlm.decoding.bytes._window_readings import WindowOptions, WindowReading, read_windows
 from jaxlm.errors import UsageError
 
@@ -139,7 +139,7 @@ def score_bytes(
     options = WindowOptions(long, window, context, bos, devices)
     if isinstance(byte_model, ByteEnsemble):
         by_member = [read_next_bytes(member, texts, options) for member in byte_model.members]
-        rows = zip(map(text_bytes, texts), *by_member, strict=True)
+        rows = zip(map(as_bytes, texts), *by_member, strict=True)
         return [_pooled(byte_model, text, members) for text, *members in rows]
     parts: list[list[_Part]] = [[] for _ in texts]
     for reading in read_windows(byte_model, texts, options):

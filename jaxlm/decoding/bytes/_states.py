@@ -27,6 +27,10 @@ _Result = TypeVar("_Result")
 _Walk = Generator[Any, Any, bytes]
 
 
+class LongContextError(UsageError):
+    """A context has more tokens than the model reads."""
+
+
 def sample_dict(probs: dict[int | None, float], rng: jax.Array) -> int | None:
     """Returns a key of the dict, drawn with the probability that is its value.
 
@@ -145,13 +149,16 @@ class StatefulByteLM(LMState, ABC):
     def greedy(self, context: bytes | str | Iterable[int], steps: int) -> bytes:
         """Returns the context and the likeliest next byte, again and again, until the text ends.
 
+        It also ends where the model can read no more.
+
         Args:
           context: bytes that are read first; a string stands for its UTF-8.
           steps: the most bytes that are added.
 
         Raises:
-          UsageError: if `steps` is not a whole number from 0, a number of the context is not a byte, no byte
-            can follow, or a method of the state waits for an event loop.
+          UsageError: if `steps` is not a whole number from 0, a number of the context is not a byte, the
+            model reads no more than the context, no byte can follow, or a method of the state waits for an
+            event loop.
         """
         context, steps = as_bytes(context), _checked_steps(steps)
         return _run(_write(self.prefill(context), context, steps, _likeliest))
@@ -170,6 +177,8 @@ class StatefulByteLM(LMState, ABC):
         rng: jax.Array | None = None,
     ) -> bytes:
         """Returns the context and bytes that are drawn after it, until the text ends.
+
+        It also ends where the model can read no more.
 
         Args:
           context: bytes that are read first; a string stands for its UTF-8.
@@ -229,11 +238,19 @@ def in_own_loop(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
 def as_bytes(context: bytes | str | Iterable[int]) -> bytes:
     """Returns bytes; a string stands for its UTF-8, other iterables hold numbers of 0 to 255.
 
+    Args:
+      context: bytes, a string or numbers.
+
     Raises:
-      UsageError: if a number is not a byte.
+      UsageError: if it is none of these, a string cannot be written in UTF-8, or a number is not a byte.
     """
     if isinstance(context, str):
-        return context.encode()
+        try:
+            return context.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"half a surrogate pair cannot be written in UTF-8: got {context!r:.60}"
+            ) from error
     if isinstance(context, (bytes, bytearray, memoryview)):
         return bytes(context)
     try:
@@ -268,8 +285,14 @@ def _write(
 ) -> _Walk:
     written = bytearray(context)
     for step in range(steps):
-        log_probs = yield state.logp_next()
-        if not np.isfinite(np.max(log_probs.log_probs)):
+        try:
+            log_probs = yield state.logp_next()
+            largest = np.max(log_probs.log_probs)
+        except LongContextError:
+            if step == 0:
+                raise
+            break
+        if not np.isfinite(largest):
             raise UsageError(f"no byte can follow {bytes(written[-20:])!r}: every one has probability 0")
         symbol = choose(log_probs, step)
         if symbol == log_probs.end:
@@ -313,7 +336,12 @@ async def _run_async(walk: Generator[Any, Any, _Result]) -> _Result:
     try:
         item = next(walk)
         while True:
-            item = walk.send(await _awaited(item))
+            try:
+                value = await _awaited(item)
+            except LongContextError as error:
+                item = walk.throw(error)
+            else:
+                item = walk.send(value)
     except StopIteration as ended:
         return ended.value
 

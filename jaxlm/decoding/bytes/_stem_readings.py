@@ -8,7 +8,7 @@ Letters: `B` trees, `N` nodes, `S` slots, `M` nodes of a tile, `W` bytes of a pi
 `V` vocabulary.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -17,7 +17,6 @@ import numpy as np
 from jaxlm import models, ops
 from jaxlm.decoding import TreeCache
 from jaxlm.decoding.bytes._byte_model import ByteModel
-from jaxlm.decoding.bytes._states import as_bytes
 from jaxlm.decoding.bytes._stem_programs import StemPrograms, stem_programs
 from jaxlm.decoding.bytes._stem_tree import StemMasses, StemTree, stem_tree
 from jaxlm.decoding.bytes._trie import (
@@ -35,18 +34,6 @@ NODES_OF_A_CALL, SLOTS_AT_ONCE = 512, 8192
 # All next bytes take a kilobyte for each byte behind a stem.
 SLOTS_WITH_NEXT_BYTES = 1024
 LOG_PROBS_AT_ONCE = {"cpu": 1 << 21, "gpu": 1 << 25, "tpu": 1 << 25}
-
-
-def text_bytes(text: bytes | str | Iterable[int]) -> bytes:
-    """Returns the UTF-8 of a text; bytes as they are, also if they are given as numbers.
-
-    Raises:
-      UsageError: if it is none of these, or cannot be written in UTF-8.
-    """
-    try:
-        return as_bytes(text)
-    except UnicodeEncodeError as error:
-        raise UsageError(f"half a surrogate pair cannot be written in UTF-8: got {text!r:.60}") from error
 
 
 class StemReading(NamedTuple):

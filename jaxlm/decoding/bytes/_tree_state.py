@@ -1,72 +1,22 @@
-"""A byte model as a state: the bytes read so far, and the next one, for one step of the model a byte.
+"""A byte model as a state: the bytes read so far, and the next one, for one step of the model a byte."""
 
-Letters: `M` nodes, `K` live stems, `V` vocabulary; `blocks` are those of a pyramid of masses.
-"""
-
-import asyncio
-import contextlib
 import functools
-from collections.abc import Generator, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from jaxlm import models
+from jaxlm.decoding.bytes._asking import Asking, run_asking, run_asking_async, run_askings
 from jaxlm.decoding.bytes._byte_model import ByteModel
-from jaxlm.decoding.bytes._forecasts import (
-    NO_FIRST_BYTE,
-    Forecast,
-    LMNode,
-    LongContextError,
-    Stem,
-    check_depths,
-    forecasts,
-    next_masses,
-    node_mass,
-)
-from jaxlm.decoding.bytes._host_trie import host_trie
+from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE, next_masses
 from jaxlm.decoding.bytes._probs import END_OF_TEXT, ByteLogProbs
-from jaxlm.decoding.bytes._states import StatefulByteLM, checked_byte
-from jaxlm.decoding.bytes._stem_readings import read_stems, text_bytes
-from jaxlm.decoding.bytes._stem_tree import bounded, log_sum, stem_sums
-from jaxlm.decoding.bytes._trie import TRIE_ROOT
+from jaxlm.decoding.bytes._states import LongContextError, StatefulByteLM, as_bytes, checked_byte
+from jaxlm.decoding.bytes._stem_tree import log_sum
+from jaxlm.decoding.bytes._tree_reading import TreeReading, advanced, read_together
 from jaxlm.errors import UsageError
 
 # So many bytes that were read without a look at the distribution are read in one pass, fewer step by step.
 READ_TOGETHER = 8
-
-
-class TreeReading(NamedTuple):
-    """What is known after some bytes.
-
-    Attributes:
-      stems: those that are live.
-      closed: the context of the canonical ids of all bytes, behind which the text may end; None: no ids spell
-        the bytes.
-      known: the log-prob of every stem behind the anchor that was met.
-      anchor: the context from which on a longer text is divided.
-      tail: the bytes behind it.
-      log_prob: of the bytes, in nats, with the tokenizer's prefix.
-      kept: the log of the share that was not lost to `max_stems`.
-      base: the log-prob of the tokenizer's prefix.
-      ids: the canonical ids of `tail`, as far as `path` holds their contexts.
-      path: the anchor, and the context behind each of `ids`.
-    """
-
-    stems: tuple[Stem, ...]
-    closed: LMNode | None
-    known: dict[LMNode, float]
-    anchor: LMNode
-    tail: bytes
-    log_prob: float
-    kept: float
-    base: float
-    ids: tuple[int, ...] = ()
-    path: tuple[LMNode, ...] = ()
-
-
-# Asks for the forecasts behind contexts, and is sent them.
-_Asking = Generator[Sequence[LMNode], list[Forecast], Any]
 
 
 class TreeByteState(StatefulByteLM):
@@ -132,13 +82,13 @@ class TreeByteState(StatefulByteLM):
         """The log-probability of the bytes read so far, as a prefix of texts or as a whole text, in nats."""
         if self._has_ended and self._before is not None:
             return float(self._before.joint_next()[END_OF_TEXT])
-        reading = _run(self._read(), self)
+        reading = run_asking(self.byte_model, self._read())
         return reading.log_prob - reading.base
 
     @property
     def dropped(self) -> float:
         """The share of the mass that was lost because more than `max_stems` stems were live."""
-        return float(-np.expm1(_run(self._read(), self).kept)) + 0.0
+        return float(-np.expm1(run_asking(self.byte_model, self._read()).kept)) + 0.0
 
     def __repr__(self) -> str:
         ended = ", has_ended=True" if self._has_ended else ""
@@ -173,13 +123,13 @@ class TreeByteState(StatefulByteLM):
             tokens.
         """
         state = self._after(context)
-        _run(state._read(), state)
+        run_asking(state.byte_model, state._read())
         return state
 
     async def prefill_async(self, context: bytes | str | Iterable[int]) -> "TreeByteState":
         """Returns the state after all these bytes, as `prefill`."""
         state = self._after(context)
-        await _run_async(state._read(), state)
+        await run_asking_async(state.byte_model, state._read())
         return state
 
     def logp_next(self) -> ByteLogProbs:
@@ -188,7 +138,9 @@ class TreeByteState(StatefulByteLM):
         The mass of the bytes is more than that of what may follow: ids that end with the last byte and are
         not canonical are not followed. So this is the joint probability, renormalised.
         """
-        return ByteLogProbs(lambda: self._normalised(_run(self._next(), self)), self._logp_next_async)
+        return ByteLogProbs(
+            lambda: self._normalised(run_asking(self.byte_model, self._next())), self._logp_next_async
+        )
 
     @classmethod
     def logp_next_many(cls, states: Sequence[StatefulByteLM]) -> list[ByteLogProbs]:
@@ -198,8 +150,8 @@ class TreeByteState(StatefulByteLM):
           states: of any byte models.
         """
         own = _tree_states(states)
-        _run_many([(state.byte_model, state._next()) for state in own])
-        return [ByteLogProbs(state._normalised(_run(state._next(), state))) for state in own]
+        run_askings([(state.byte_model, state._next()) for state in own])
+        return [ByteLogProbs(state._normalised(run_asking(state.byte_model, state._next()))) for state in own]
 
     @classmethod
     def are_full(cls, states: Sequence[StatefulByteLM]) -> list[bool]:
@@ -212,7 +164,7 @@ class TreeByteState(StatefulByteLM):
         return [state._is_full() for state in own]
 
     async def _logp_next_async(self) -> np.ndarray:
-        return self._normalised(await _run_async(self._next(), self))
+        return self._normalised(await run_asking_async(self.byte_model, self._next()))
 
     def joint_next(self) -> np.ndarray:
         """Returns log P of the bytes with each next byte, and with the end, `Float64[257]` in nats.
@@ -220,7 +172,7 @@ class TreeByteState(StatefulByteLM):
         The first 256 are what `log_prob` is after that byte, unless that byte changes how earlier bytes are
         divided.
         """
-        joint = _run(self._next(), self)
+        joint = run_asking(self.byte_model, self._next())
         if self._has_ended:
             return joint
         # Where a stem that was left out joins again, it brings no more than what is there: see `StemSums`.
@@ -229,14 +181,14 @@ class TreeByteState(StatefulByteLM):
 
     def _is_full(self) -> bool:
         try:
-            reading = _run(self._read(), self)
+            reading = run_asking(self.byte_model, self._read())
         except LongContextError:
             return True
         reads = models.longest_text(self.byte_model.model.config)
         return any(stem.node.depth > reads for stem in reading.stems if stem.forecast is None)
 
     def _after(self, context: bytes | str | Iterable[int]) -> "TreeByteState":
-        new = text_bytes(context)
+        new = as_bytes(context)
         if self._has_ended and new:
             raise UsageError(f"the text has ended, and nothing follows its end: got {new[:20]!r}")
         if len(new) < READ_TOGETHER:
@@ -252,7 +204,7 @@ class TreeByteState(StatefulByteLM):
             raise AssertionError("this state was not read yet")
         return self._reading
 
-    def _read(self) -> _Asking:
+    def _read(self) -> Asking:
         """Makes the readings of this state and, where they are few, of those before it that have none."""
         if self._has_ended and self._before is not None:
             return (yield from self._before._read())
@@ -261,15 +213,16 @@ class TreeByteState(StatefulByteLM):
             states.append(states[-1]._before)
         if states[-1]._reading is None or len(states) > READ_TOGETHER:
             if self._reading is None:
-                self._reading, self._before = _read_together(self.byte_model, self._data), None
+                self._reading, self._before = read_together(self.byte_model, self._data), None
             return self._reading
         for before, state in zip(states[:0:-1], states[-2::-1], strict=True):
             if state._reading is None:
-                state._reading = yield from before._advance(state._data[-1])
+                reading, masses = yield from before._masses()
+                state._reading = yield from advanced(self.byte_model, reading, masses, state._data[-1])
                 state._before = None
         return self._reading
 
-    def _next(self) -> _Asking:
+    def _next(self) -> Asking:
         """The joint log-probs of each next byte and the end, with the prefix: `Float64[257]`."""
         if self._joint is not None:
             return self._joint
@@ -288,7 +241,7 @@ class TreeByteState(StatefulByteLM):
         self._joint = joint
         return joint
 
-    def _masses(self) -> _Asking:
+    def _masses(self) -> Asking:
         """The reading with the forecasts of its stems, and the masses of each next byte behind each stem."""
         reading = self._required()
         missing = [stem.node for stem in reading.stems if stem.forecast is None]
@@ -302,56 +255,6 @@ class TreeByteState(StatefulByteLM):
         if self._rows is None:
             self._rows = next_masses(self.byte_model, reading.stems)
         return reading, self._rows
-
-    def _advance(self, byte: int) -> _Asking:
-        """The reading after one more byte."""
-        byte_model = self.byte_model
-        reading, masses = yield from self._masses()
-        steps, tail = host_trie(byte_model), reading.tail + bytes([byte])
-        known, stems, terms = dict(reading.known), [], []
-        for stem, row in zip(reading.stems, masses, strict=True):
-            if row[byte] > -np.inf:
-                terms.append((stem.log_prob + float(row[byte]), len(stems)))
-                stems.append(stem._replace(trie_node=steps.child(stem.trie_node, byte)))
-        forecasts = {stem.node: stem.forecast for stem in reading.stems if stem.forecast is not None}
-        ids = byte_model.encoder.encode(tail)
-        path = _path(byte_model, reading, ids or ())
-        end, closed = 0, None
-        newest: list[Stem] = []
-        for id, parent, node in zip(ids or (), path[:-1], path[1:], strict=True):
-            end += len(byte_model.token_bytes[id] or b"")
-            if node not in known:
-                if parent not in forecasts:
-                    forecasts[parent] = (yield [parent])[0]
-                known[node] = known[parent] + float(forecasts[parent].log_probs[id])
-                trie_node = steps.descend(tail[end:])
-                if end == len(tail):
-                    newest.append(Stem(node, known[node], TRIE_ROOT))
-                elif trie_node >= 0:
-                    # A longer text is divided in another way: this stem joins at once.
-                    forecasts[node] = (yield [node])[0]
-                    mass = node_mass(byte_model, forecasts[node], trie_node)
-                    if mass > -np.inf:
-                        terms.append((known[node] + mass, len(stems)))
-                        stems.append(Stem(node, known[node], trie_node, forecasts[node]))
-        if ids and end == len(tail):
-            closed = path[-1]
-        terms, lost = bounded(terms, byte_model.settings.max_stems)
-        count, num_bytes = byte_model.encoder.fixed(tail, ids)
-        if count:
-            known = _behind(path[count], known)
-        return TreeReading(
-            (*(stems[index] for _, index in terms), *newest),
-            closed,
-            known,
-            path[count],
-            tail[num_bytes:],
-            min(reading.log_prob, log_sum([term for term, _ in terms])),
-            reading.kept + lost,
-            reading.base,
-            (ids or ())[count:],
-            tuple(path[count:]),
-        )
 
 
 def tree_state(byte_model: ByteModel, context: bytes | str = b"") -> TreeByteState:
@@ -387,101 +290,8 @@ def _unpickled(byte_model: ByteModel, data: bytes, has_ended: bool) -> TreeByteS
     return state << END_OF_TEXT if has_ended else state
 
 
-def _read_together(byte_model: ByteModel, data: bytes) -> TreeReading:
-    """The reading after some bytes from one pass over their stems."""
-    lm = byte_model.lm
-    if not data:
-        root = lm.node(byte_model.opening_ids)
-        return TreeReading((Stem(root, 0.0, TRIE_ROOT),), root, {root: 0.0}, root, b"", 0.0, 0.0, 0.0)
-    (stems,) = read_stems(byte_model, [data[len(byte_model.prefix) :]])
-    tree = stems.tree
-    sums = stem_sums(tree, stems.masses, stems.columns, len(data), byte_model.settings.max_stems)
-    nodes: list[LMNode] = []
-    for token, parent in zip(tree.tokens.tolist(), tree.parents.tolist(), strict=True):
-        new = () if token < 0 else (token,)  # the empty text, where there is no opening
-        nodes.append(lm.node(new, after=nodes[parent] if parent >= 0 else None))
-    steps = host_trie(byte_model)
-    live = tuple(
-        Stem(nodes[number], float(sums.nodes[number]), steps.descend(data[int(tree.ends[number]) :]))
-        for number in sums.live
-    )
-    known = {node: float(log_prob) for node, log_prob in zip(nodes, sums.nodes, strict=True)}
-    is_whole = (tree.ends == len(data)) & (tree.sinces == len(data))
-    closed = nodes[int(np.flatnonzero(is_whole)[0])] if is_whole.any() else None
-    return TreeReading(
-        live,
-        closed,
-        _behind(nodes[tree.anchor], known),
-        nodes[tree.anchor],
-        data[int(tree.ends[tree.anchor]) :],
-        float(sums.prefixes[-1]),
-        float(sums.kept[-1]),
-        float(sums.prefixes[len(byte_model.prefix)]),
-    )
-
-
-def _path(byte_model: ByteModel, reading: TreeReading, ids: Sequence[int]) -> list[LMNode]:
-    """The anchor and the context behind each id; those of the reading before are taken from there."""
-    same = 0
-    for id, before in zip(ids, reading.ids, strict=False):
-        if id != before:
-            break
-        same += 1
-    path = list(reading.path[: same + 1]) or [reading.anchor]
-    for id in ids[same:]:
-        path.append(byte_model.lm.node((id,), after=path[-1]))
-    return path
-
-
-def _behind(anchor: LMNode, known: dict[LMNode, float]) -> dict[LMNode, float]:
-    """The stems at and behind an anchor."""
-    inside = {anchor}
-    # A node comes after its parent in `known`.
-    for node in known:
-        if node.parent in inside:
-            inside.add(node)
-    return {node: log_prob for node, log_prob in known.items() if node in inside}
-
-
-def _run(asking: _Asking, state: TreeByteState) -> Any:
-    """The result of a computation that asks the model."""
-    try:
-        nodes = next(asking)
-        while True:
-            nodes = asking.send(forecasts(state.byte_model, nodes, None))
-    except StopIteration as ended:
-        return ended.value
-
-
-def _run_many(askings: Sequence[tuple[ByteModel, _Asking]]) -> None:
-    """Finishes computations, whose questions to one model are asked together."""
-    asked = [(byte_model, asking, None) for byte_model, asking in askings]
-    while asked:
-        waiting: dict[ByteModel, list[tuple[_Asking, Sequence[LMNode]]]] = {}
-        for byte_model, asking, answer in asked:
-            with contextlib.suppress(StopIteration):
-                nodes = next(asking) if answer is None else asking.send(answer)
-                waiting.setdefault(byte_model, []).append((asking, nodes))
-        asked = []
-        for byte_model, own in waiting.items():
-            answers = iter(forecasts(byte_model, [node for _, nodes in own for node in nodes], None))
-            asked += [(byte_model, asking, [next(answers) for _ in nodes]) for asking, nodes in own]
-
-
 def _tree_states(states: Sequence[StatefulByteLM]) -> list[TreeByteState]:
     others = [type(state).__name__ for state in states if not isinstance(state, TreeByteState)]
     if others:
         raise UsageError(f"states of trees are TreeByteState: got {others[0]}")
     return [state for state in states if isinstance(state, TreeByteState)]
-
-
-async def _run_async(asking: _Asking, state: TreeByteState) -> Any:
-    try:
-        nodes = next(asking)
-        while True:
-            check_depths(state.byte_model, nodes)
-            lm = state.byte_model.lm
-            rows = await asyncio.gather(*(lm.log_probs_async(node) for node in nodes if node.depth))
-            nodes = asking.send(forecasts(state.byte_model, nodes, rows))
-    except StopIteration as ended:
-        return ended.value

@@ -13,12 +13,12 @@ from jaxlm.decoding.bytes._byte_windows import (
     checked_windows,
     windows_of,
 )
+from jaxlm.decoding.bytes._states import as_bytes
 from jaxlm.decoding.bytes._stem_readings import (
     StemReading,
     check_tree_fits,
     checked_tree,
     read_trees,
-    text_bytes,
 )
 from jaxlm.decoding.bytes._stem_tree import StemSums, stem_sums
 from jaxlm.devices import local_layout
@@ -80,7 +80,7 @@ def read_windows(
     )
     layout, most = local_layout(options.devices), byte_model.settings.max_stems
     numbers, windows, trees = [], [], []
-    for number, text in enumerate(map(text_bytes, texts)):
+    for number, text in enumerate(map(as_bytes, texts)):
         which = "the text" if len(texts) == 1 else f"text {number}"
         own = _windows(byte_model, text, settings, options.long, which)
         numbers += [number] * len(own)

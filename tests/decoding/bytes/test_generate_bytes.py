@@ -1,5 +1,6 @@
 """Generation of bytes: the compiled loop against steps of states, and what ends a text."""
 
+import asyncio
 import dataclasses
 
 import jax
@@ -14,10 +15,12 @@ from jaxlm.decoding.bytes import (
     StatefulByteLM,
     beam_state,
     generate_bytes,
+    make_byte_model,
     tree_state,
 )
 from jaxlm.decoding.bytes._utf8 import MISSING, NEXT_STATES, START, utf8_state
-from tests.decoding.bytes.small_models import byte_model
+from jaxlm.errors import UsageError
+from tests.decoding.bytes.small_models import byte_model, loaded_model, merges_tokenizer
 
 BEAM = BeamSettings(num_candidates=3)
 LONG = ByteGenerationConfig(max_new_bytes=12, beam=BEAM)
@@ -142,11 +145,28 @@ def decodes(data):
     return True
 
 
+@pytest.mark.parametrize("first", [tree_state, beam_state], ids=["tree", "beam"])
+def test_a_state_writes_as_far_as_the_model_reads(first):
+    model = make_byte_model(loaded_model(merges_tokenizer(), max_length=8), eos_ids=())
+    state, config = first(model), ByteGenerationConfig(max_new_bytes=40)
+    prompts = [b"ab", b"cabc"]
+    expected = [written.prompt + written.data for written in generate_bytes(state, prompts, config)]
+    assert all(len(text) < 40 for text in expected)
+    assert [state.greedy(prompt, steps=40) for prompt in prompts] == expected
+
+    async def together():
+        return await asyncio.gather(*(state.greedy_async(prompt, steps=40) for prompt in prompts))
+
+    # One that the model can read no more of does not end another.
+    assert asyncio.run(together()) == expected
+    drawn = state.sample(b"ab", steps=40, rng=KEY)
+    assert drawn.startswith(b"ab") and len(drawn) < 40
+    with pytest.raises(UsageError, match="the model reads at most 8"):
+        state.greedy(b"c" * 20, steps=1)
+
+
 def test_a_text_ends_where_the_model_reads_no_more():
     """The model reads 512 tokens; here a copy of it that reads 8."""
-    from jaxlm.decoding.bytes import make_byte_model
-    from tests.decoding.bytes.small_models import loaded_model, merges_tokenizer
-
     model = make_byte_model(loaded_model(merges_tokenizer(), max_length=8), eos_ids=())
     config = dataclasses.replace(LONG, max_new_bytes=40)
     found = generate_bytes(model, [b"ab", b"c"], config, rng=KEY)

@@ -149,6 +149,7 @@ def test_a_key_makes_the_same_text_and_draws_of_ones_own_get_probabilities():
     [
         (lambda state: state.sample(b"", 1), "a draw needs a key"),
         (lambda state: state.greedy(b"", -1), "steps is a whole number from 0: got -1"),
+        (lambda state: state.greedy("\udcc3", 1), "half a surrogate pair cannot be written in UTF-8"),
         (lambda state: state.greedy([256], 1), r"bytes lie in 0\.\.255: got 256"),
         (lambda state: state.sample(b"", 1, draw=lambda probs: 300), "one of the keys"),
         (lambda state: state.sample(b"", 1, draw=lambda probs: None), "one of the keys"),
