@@ -3,6 +3,7 @@
 Letters: `B` texts, `E` members.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -47,7 +48,7 @@ class GeneratedBytes(NamedTuple):
         each new byte, then of those of the stop string, or of the end.
       ended_by: "end" (the model's own), "stop_string", or "length".
       dropped: the share of the mass that was left out by the bounds of stems or candidates, up to the last
-        choice; 0 for states that do not count it.
+        choice; 0 for states that do not count it; of an ensemble, that of the member that lost most.
 
     Example:
       >>> import numpy as np
@@ -168,7 +169,9 @@ def write_with_beams(
         if (counts == before).all():  # no room, even after the trees were made compact
             status = np.where(status == RUNNING_TEXT, DEAD_TEXT, status)
             break
-    return _results(loops[0]._replace(status=jnp.asarray(status)), texts, lengths, stops, stopped)
+    log_kept = functools.reduce(jnp.minimum, (loop.log_kept for loop in loops))
+    written = loops[0]._replace(status=jnp.asarray(status), log_kept=log_kept)
+    return _results(written, texts, lengths, stops, stopped)
 
 
 class _Asked(NamedTuple):

@@ -66,6 +66,11 @@ class EnsembleByteState(StatefulByteLM):
         """The bytes that the first member has read."""
         return self.members[0].context
 
+    @property
+    def dropped(self) -> float:
+        """The share of the probability that the member left out which lost most; 0 if none counts it."""
+        return max(float(getattr(member, "dropped", 0.0)) for member in self.members)
+
     def __repr__(self) -> str:
         weights = ", ".join(f"{weight:.3g}" for weight in self.weights)
         return f"EnsembleByteState({self.pooling} of {len(self.members)}, weights {weights})"

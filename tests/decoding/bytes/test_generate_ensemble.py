@@ -33,6 +33,7 @@ def assert_same(ours, theirs):
     for one, two in zip(ours, theirs, strict=True):
         assert (one.prompt, one.data, one.ended_by) == (two.prompt, two.data, two.ended_by)
         np.testing.assert_allclose(one.log_probs, two.log_probs, atol=1e-4)
+        assert one.dropped == pytest.approx(two.dropped, abs=1e-5)
 
 
 @pytest.mark.parametrize("pooling", ["mixture", "product"])
@@ -44,6 +45,18 @@ def test_the_loop_writes_what_states_write(pooling, rng):
     ours = byte_models.generate_bytes(together, PROMPTS, config(), rng=keys[0])
     assert_same(ours, byte_models.generate_bytes(first, PROMPTS, config(beam=None), rng=keys[1]))
     assert any(text.data for text in ours)
+
+
+@pytest.mark.parametrize("beam", [None, byte_models.BeamSettings(num_candidates=2)], ids=["tree", "beam"])
+def test_what_is_left_out_is_that_of_the_member_that_loses_most(beam):
+    """The tokens of the first member are bytes, of which nothing is left out."""
+    size = dict(max_stems=1) if beam is None else {}
+    letters = small_models.merges_tokenizer(merges=())
+    certain = byte_models.make_byte_model(small_models.loaded_model(letters))
+    lossy = byte_models.make_byte_model(small_models.loaded_model(small_models.merges_tokenizer()), **size)
+    (alone,) = byte_models.generate_bytes(certain, b"abacab", config(beam))
+    (text,) = byte_models.generate_bytes(byte_models.ByteEnsemble([certain, lossy]), b"abacab", config(beam))
+    assert alone.dropped < 1e-6 < text.dropped < 1
 
 
 def test_trees_write_together():
