@@ -114,9 +114,9 @@ def test_settings_take_one_number_or_several():
         attribution.attribute(
             open_model("causal"), ["To be"], method="attention", settings=attribution.AttentionWeights(**how)
         )
-        for how in ({"layers": 1, "heads": 0}, {"layers": (1,), "heads": (0,)})
+        for how in ({"layers": -1, "heads": 0}, {"layers": (-1,), "heads": (0,)})
     )
     np.testing.assert_array_equal(one.scores, several.scores)
-    assert one.settings["layers"] == (1,)
+    assert one.settings["layers"] == (-1,)
     with pytest.raises(UsageError, match="layers are whole numbers, one or several: got .True,."):
         attribution.ValueZeroing(layers=(True,))
