@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import signal
 import time
 import warnings
 from importlib.metadata import version
@@ -46,14 +47,30 @@ def start(options: dict):
         return target if method == "occlusion" else target.norm(dim=-1)
 
     begun = time.perf_counter()
-    step()
-    facts = {"first_seconds": time.perf_counter() - begun}
+    tokens = within(options.get("limit"), step)
+    facts = {"first_seconds": time.perf_counter() - begun, "first_tokens": tokens}
     versions = {name: version(name) for name in ("inseq", "torch", "transformers")}
 
     def tell() -> dict:
-        return {"scores": scores, "cpu_seconds": min(seconds[1:])}
+        return {"scores": scores, "cpu_seconds": min(seconds[1:] or seconds, default=None)}
 
     return step, facts | {"warmup": 0, "versions": versions, "tell": tell}
+
+
+def within(limit: int | None, step) -> int:
+    """The tokens of a step; 0 if it was ended because it took more seconds than the limit."""
+
+    def end(number, frame):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, end)
+    signal.alarm(limit or 0)
+    try:
+        return step()
+    except TimeoutError:
+        return 0
+    finally:
+        signal.alarm(0)
 
 
 def shown(scores) -> list[list[float | None]]:

@@ -1,12 +1,14 @@
 """Methods that score inputs by what attention moves, whichever step function is asked: rows of `METHODS`."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from jaxlm.attribution._attention import attention_rollout, attention_weights
 from jaxlm.attribution._method import Method, MethodTask
 from jaxlm.attribution._predictions import InputScores
 from jaxlm.attribution._saliency import with_settings
-from jaxlm.attribution._value_zeroing import Distance, value_zeroing
+from jaxlm.attribution._value_zeroing import Distance, check_distance, value_zeroing
+from jaxlm.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,17 +16,25 @@ class AttentionWeights:
     """The settings of the method "attention": `attention_weights`.
 
     Attributes:
-      layers: the numbers of the layers whose mean is taken; negative ones count from the end. None: all.
-      heads: the numbers of the heads; None: all.
+      layers: the number of the layer, or of several whose mean is taken; negative ones count from the end.
+        None: all.
+      heads: likewise the heads.
+
+    Raises:
+      UsageError: if a number is no whole one.
 
     Example:
       >>> from jaxlm.attribution import AttentionWeights
-      >>> AttentionWeights(layers=(-1,))
+      >>> AttentionWeights(layers=-1)
       AttentionWeights(layers=(-1,), heads=None)
     """
 
-    layers: tuple[int, ...] | None = None
-    heads: tuple[int, ...] | None = None
+    layers: int | tuple[int, ...] | None = None
+    heads: int | tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "heads"):
+            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +53,12 @@ class ValueZeroing:
     """The settings of the method "value_zeroing": `value_zeroing`.
 
     Attributes:
-      layers: the numbers of the layers whose mean is taken; negative ones count from the end. None: all.
+      layers: the number of the layer, or of several whose mean is taken; negative ones count from the end.
+        None: all.
       distance: "cosine" or "euclidean", between a layer's true and changed outputs.
+
+    Raises:
+      UsageError: if a number is no whole one, or the distance is unknown.
 
     Example:
       >>> from jaxlm.attribution import ValueZeroing
@@ -52,8 +66,22 @@ class ValueZeroing:
       True
     """
 
-    layers: tuple[int, ...] | None = None
+    layers: int | tuple[int, ...] | None = None
     distance: Distance = "cosine"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", _numbers("layers", self.layers))
+        check_distance(self.distance)
+
+
+def _numbers(name: str, given: Any) -> tuple[int, ...] | None:
+    """One number or several as a tuple, which a compiled program is remembered by."""
+    if given is None:
+        return None
+    numbers = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    if not all(isinstance(one, int) and not isinstance(one, bool) for one in numbers):
+        raise UsageError(f"{name} are whole numbers, one or several: got {given!r}")
+    return numbers
 
 
 def _attention(task: MethodTask) -> InputScores:

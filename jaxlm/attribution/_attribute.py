@@ -13,11 +13,17 @@ import numpy as np
 from jaxlm import models, pretrained, steps, tokenizers
 from jaxlm.attribution._baselines import read_baselines
 from jaxlm.attribution._batches import ExplainedText
-from jaxlm.attribution._completeness import completeness_error
+from jaxlm.attribution._completeness import largest_error, warn_of_misses
 from jaxlm.attribution._engine import AttributionJob, run_attribution
 from jaxlm.attribution._predictions import InputScores
 from jaxlm.attribution._records import make_attribution, weights_name
-from jaxlm.attribution._request import AttributionRequest, attribution_request, check_dropout, check_key
+from jaxlm.attribution._request import (
+    DEFAULT_STEP,
+    AttributionRequest,
+    attribution_request,
+    check_dropout,
+    check_key,
+)
 from jaxlm.attribution.results import Attribution
 from jaxlm.devices import local_layout
 from jaxlm.errors import UsageError
@@ -29,7 +35,7 @@ def attribute(
     *,
     targets: Any = None,
     method: Any = "integrated_gradients",
-    step: Any = "probability",
+    step: Any = DEFAULT_STEP,
     settings: Any = None,
     contrast: Any = None,
     step_scores: Any = (),
@@ -64,6 +70,7 @@ def attribute(
         from the run on the text itself, so that the prediction is explained against the other target. It
         reads a run on the contrast's own tokens, which the text does not change, if the `Contrast` forces its
         inputs, or if there is no other way: for `kl_divergence`, or for another prompt of the same targets.
+        Attention, its rollout and value zeroing explain none.
       settings: a record of the method's settings, such as `IntegratedGradients(steps=20)`; None: the
         defaults.
       contrast: what comparing functions compare the texts with: a `steps.Contrast`, or texts, which stand for
@@ -183,18 +190,15 @@ def _scores(job: AttributionJob, items: list[ExplainedText]) -> tuple[dict[int, 
     num = job.settings.steps
     used = {item.number: num for item in items}
     while tolerance is not None and 2 * num <= job.settings.max_steps:
-        open_items = [item for item in items if _error(scores[item.number]) > tolerance]
+        open_items = [item for item in items if largest_error(scores[item.number]) > tolerance]
         if not open_items:
             break
         num *= 2
         for item, result in run_attribution(job, open_items, num):
             scores[item.number], used[item.number] = result, num
+    if tolerance is not None:
+        warn_of_misses(scores, tolerance, num)
     return scores, used
-
-
-def _error(scores: InputScores) -> float:
-    errors = completeness_error(scores)
-    return float(errors.max()) if errors is not None and errors.size else 0.0
 
 
 def _beside(

@@ -31,8 +31,8 @@ class IntegratedGradients(AtSite):
       rule: the rule of quadrature: "gauss_legendre", "left", "right", "middle" or "trapezoid", see
         `quadrature`.
       tolerance: the largest completeness error that is accepted, in units of the step function. `attribute`
-        doubles the steps of a text until the error of each of its predictions is at most this. None: the
-        steps are not changed. The function of arrays ignores it.
+        doubles the steps of a text until the error of each of its predictions is at most this, and warns
+        where `max_steps` are too few. None: the steps are not changed. The function of arrays ignores it.
       max_steps: the most steps that `attribute` uses for a tolerance.
 
     Raises:

@@ -10,6 +10,8 @@ from jaxlm.attribution._table import METHODS
 from jaxlm.errors import UsageError
 
 _REDUCTIONS = (None, "sum")
+# The step function of who names none.
+DEFAULT_STEP = "probability"
 
 
 class AttributionRequest(NamedTuple):
@@ -107,7 +109,7 @@ def attribution_request(
     """
     row = find_method(method)
     _check_method(row, kind, settings, reduce, baseline, granular=granular)
-    explained = steps.step_function(step) if "step" in row.needs else None
+    explained = _read_step(row, step)
     if explained is not None and "gradient" in row.needs and not explained.is_differentiable:
         raise UsageError(
             f"{row.name} takes the gradient of a step function, and {explained.name} is constant almost "
@@ -183,6 +185,18 @@ def check_dropout(loaded: pretrained.Loaded, step: steps.StepFunction | None) ->
             f"{step.name} runs a model under dropout, and the model has none: all of "
             f"{', '.join(models.DROPOUTS)} are 0"
         )
+
+
+def _read_step(method: Method, step: Any) -> steps.StepFunction | None:
+    function = steps.step_function(step)
+    if "step" in method.needs:
+        return function
+    if function.name != DEFAULT_STEP:
+        raise UsageError(
+            f"{method.name} explains no step function: got {function.name}; leave step out, or put it beside "
+            "the scores with step_scores"
+        )
+    return None
 
 
 def _read_contrast(

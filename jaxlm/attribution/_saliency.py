@@ -43,7 +43,8 @@ class AtSite:
         if self.layer is not None and (not is_number or self.layer < 0):
             raise UsageError(f"a layer is the number of a block, from 0: got {self.layer!r}")
         if self.site not in VECTOR_SITES:
-            raise UsageError(f"a site is one of {', '.join(VECTOR_SITES)}: got {self.site!r}")
+            told = self.site.value if isinstance(self.site, models.Site) else self.site
+            raise UsageError(f"a site is one of {', '.join(VECTOR_SITES)}: got {told!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,8 +146,7 @@ def layer_value_zeroing(
       >>> layer_value_zeroing(model, params, inputs, jnp.array([[1]]), layers=-1).scores.shape
       (1, 1, 3, 1)
     """
-    if distance not in get_args(Distance):
-        raise UsageError(f"distance is one of {', '.join(get_args(Distance))}: got {distance!r}")
+    check_distance(distance)
     config = language_config(model)
     model, params = unrolled(model, params)
     depth = config.depth if config.decoder is None else config.decoder.depth or config.depth
@@ -218,6 +217,16 @@ def _zeroed(blocks: _Blocks, layer: int, site: Site, seen: Bool[Array, "B L M"])
     distances = jnp.where(seen & (distances >= ROUNDING), distances, 0.0)
     total = distances.sum(1, keepdims=True)
     return distances / jnp.where(total == 0.0, 1.0, total)
+
+
+def check_distance(distance: str) -> None:
+    """Checks the name of a distance.
+
+    Raises:
+      UsageError: if it is unknown.
+    """
+    if distance not in get_args(Distance):
+        raise UsageError(f"distance is one of {', '.join(get_args(Distance))}: got {distance!r}")
 
 
 def _distance(

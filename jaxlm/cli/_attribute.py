@@ -60,12 +60,15 @@ def _explain(
         max_new_tokens=options.max_new_tokens,
         target_tokenizer=target_tokenizer,
     )
+    contrast = None
+    if asked.contrast is not None:
+        contrast = steps.Contrast(targets=asked.contrast, alignment=options.alignment)
     is_named = options.baseline is None or options.baseline in attribution.BASELINES
     results = attribution.attribute(
         loaded,
         asked.texts,
         targets=asked.targets,
-        contrast=asked.contrast,
+        contrast=contrast,
         method=options.method,
         step=functions[0],
         settings=settings,
@@ -74,6 +77,7 @@ def _explain(
         reduce=options.reduce,
         memory=memory,
         rng=jax.random.key(options.seed or 0) if is_drawing(options, functions) else None,
+        granular=options.granular,
         target_tokenizer=target_tokenizer,
     )
     if options.words:

@@ -42,6 +42,8 @@ class AttributeCommand:
       target: what is explained: for a causal model the text that follows TEXT, or the whole text; for an
         encoder-decoder what it writes; for a masked model the text without masks
       contrast: another target, for a step that compares, such as contrast_prob_diff
+      alignment: which tokens are compared: one_to_one for a contrast of as many, last_common for one of any
+        length, whose common beginning and end are compared
       method: how scores are computed, such as saliency, input_x_gradient, occlusion
       settings: of the method, as name=value: steps=100 rule=left
       step: the step function that is explained, such as logit, or crossentropy(base=bits)
@@ -49,6 +51,7 @@ class AttributeCommand:
       baseline: what replaces the tokens: zero, pad, mask, unk, mean, or a text of as many tokens
       reduce: sum explains all predictions of a text as one, at the price of one
       memory: the most that a device may use beside the parameters, such as 2GiB
+      granular: one number for each dimension of a token's vector, in the JSON; the maps show lengths
       words: one row and one column for each word in place of each token
       normalize: divide the scores of a prediction by the sum of their magnitudes
       max_new_tokens: the most tokens to write if there is no --target
@@ -64,6 +67,7 @@ class AttributeCommand:
     text: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXT")] = ()
     target: str | None = None
     contrast: str | None = None
+    alignment: Literal["one_to_one", "last_common"] = "one_to_one"
     method: str = "integrated_gradients"
     settings: tuple[str, ...] = ()
     step: str = "probability"
@@ -71,6 +75,7 @@ class AttributeCommand:
     baseline: str | None = None
     reduce: Literal["sum"] | None = None
     memory: str | None = None
+    granular: FlagCreatePairsOff[bool] = False
     words: FlagCreatePairsOff[bool] = False
     normalize: FlagCreatePairsOff[bool] = False
     max_new_tokens: Annotated[int, arg(aliases=["-n"])] = 16
@@ -173,10 +178,14 @@ def check_attribute_options(options: AttributeCommand, functions: Sequence[steps
         raise UsageError(
             f"--contrast is compared, and none of {names} compares; add --step contrast_prob_diff"
         )
+    if options.alignment != "one_to_one" and options.contrast is None:
+        raise UsageError(f"--alignment is that of a --contrast, and there is none: got {options.alignment}")
     if not 0 <= (options.seed or 0) < 2**32:
         raise UsageError(f"--seed is from 0 and below 2**32: got {options.seed}")
     if options.seed is not None and not is_drawing(options, functions):
         raise UsageError(f"--seed is for draws, and neither {options.method} nor {names} draws; leave it out")
+    if options.granular and options.normalize:
+        raise UsageError("--normalize is for one number a token, and --granular gives more; leave one out")
     for name, path in (("--html", options.html), ("--json", options.json)):
         if path is not None and path != STDOUT and not Path(path).absolute().parent.is_dir():
             raise UsageError(

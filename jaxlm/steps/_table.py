@@ -327,7 +327,8 @@ def _check_options(row: StepFunction, options: Mapping[str, Any]) -> None:
     missing = [name for name in required if name not in given]
     if missing:
         raise UsageError(
-            f"{row.name} needs {', '.join(missing)}: give it by step_function({row.name!r}, {missing[0]}=...)"
+            f"{row.name} needs {', '.join(missing)}: give it by step_function({row.name!r}, "
+            f"{missing[0]}=...), on a command line as '{row.name}({missing[0]}=...)'"
         )
 
 

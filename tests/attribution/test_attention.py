@@ -107,3 +107,16 @@ def test_the_door_gives_them_by_name(method):
     # Zeroing the only value that a position reads may leave its direction as it is.
     np.testing.assert_allclose(sums[1:], 1.0, atol=1e-5)
     assert np.isnan(found.scores[np.tril_indices(4, -1)]).all() and np.isnan(found.scores[4]).all()
+
+
+def test_settings_take_one_number_or_several():
+    (one,), (several,) = (
+        attribution.attribute(
+            open_model("causal"), ["To be"], method="attention", settings=attribution.AttentionWeights(**how)
+        )
+        for how in ({"layers": -1, "heads": 0}, {"layers": (-1,), "heads": (0,)})
+    )
+    np.testing.assert_array_equal(one.scores, several.scores)
+    assert one.settings["layers"] == (-1,)
+    with pytest.raises(UsageError, match="layers are whole numbers, one or several: got .True,."):
+        attribution.ValueZeroing(layers=(True,))

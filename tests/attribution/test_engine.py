@@ -118,6 +118,14 @@ def test_steps_are_raised_until_the_scores_are_complete(causal):
     assert_same(result, other)
 
 
+def test_a_tolerance_that_is_missed_is_told(causal, caplog):
+    settings = IntegratedGradients(steps=2, rule="left", tolerance=1e-9, max_steps=4)
+    (result,) = explain(causal, targets=TEXT, method="integrated_gradients", settings=settings)
+    assert result.settings["steps"] == 4 and result.completeness_error.max() > 1e-9
+    (told,) = caplog.messages
+    assert told.startswith("text 0: scores add up within ") and "with 4 steps; raise max_steps" in told
+
+
 @pytest.mark.parametrize("kind", ["causal", "seq2seq"])
 def test_scores_at_a_layer_are_complete(kind, request):
     """Between what the block returns for the text and for the baseline: all that the model knows of it."""
@@ -209,6 +217,10 @@ REFUSED = {
     "settings": (
         {"settings": IntegratedGradients()},
         "settings of input_x_gradient are a InputXGradient: got",
+    ),
+    "no step": (
+        {"method": "attention", "step": "entropy"},
+        "attention explains no step function: got entropy; leave step out, or put it beside",
     ),
     "reduce": ({"reduce": "mean"}, "reduce is None or 'sum': got 'mean'"),
     "granular": ({"method": "occlusion", "granular": True}, "occlusion has no scores for dimensions"),

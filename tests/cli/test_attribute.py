@@ -113,6 +113,14 @@ def test_a_contrast_without_a_target_is_compared_with_as_many_tokens(here, capsy
     assert line["targets"]["values"] == written.tokens.tolist() and line["contrast_tokens"] == list(" no")
 
 
+def test_a_contrast_of_another_length_is_compared_at_its_ends(here, capsys):
+    command = ["attribute", "gpt2", "To be", "--target", " or", "--method", "saliency", "--json"]
+    step = ["--step", "contrast_prob_diff", "--contrast", " for", "--alignment", "last_common"]
+    assert main([*command, *step]) == 0
+    (line,) = lines_of(capsys)
+    assert line["target_tokens"] == list(" or") and line["contrast_tokens"] == list(" or")
+
+
 @pytest.mark.parametrize("target", [[], ["--target", "To beat"]])
 def test_the_masks_of_a_masked_model(here, capsys, target):
     command = ["attribute", "bert", "To [MASK]ea[MASK]", "--method", "saliency", "--json", *target]
@@ -157,6 +165,11 @@ def test_settings_baseline_span_and_seed(here, capsys):
     assert line["scores"]["shape"] == [8, 1] and line["target_tokens"] == [" or"]
     assert main([*command, "--method", "occlusion", "--baseline", "so no ad"]) == 0
     assert lines_of(capsys)[0]["settings"]["baseline"] == ["so no ad"]
+    assert main([*command, "--method", "saliency", "--granular"]) == 0
+    assert lines_of(capsys)[0]["scores"]["shape"] == [8, 3, 8]
+    assert main([*command, "--method", "attention", "--settings", "layers=-1", "heads=0,1"]) == 0
+    told = lines_of(capsys)[0]["settings"]
+    assert (told["layers"], told["heads"]) == ([-1], [0, 1])
     noisy = [*command, "--method", "smooth_grad", "--settings", "samples=2"]
     lines = []
     for seed in ([], ["--seed", "0"], ["--seed", "1"]):
@@ -196,6 +209,12 @@ def test_texts_of_stdin_are_one_page(here, tmp_path, capsys, monkeypatch):
         (["gpt2", "a", "--reduce", "mean"], "--reduce is one of 'sum', 'None', got 'mean'"),
         (["gpt2", "a", "--seed", "-1"], "--seed is from 0 and below 2**32: got -1"),
         (["gpt2", "a", "--seed", "1"], "neither integrated_gradients nor probability draws; leave it out"),
+        (
+            ["gpt2", "a", "--alignment", "last_common"],
+            "--alignment is that of a --contrast, and there is none",
+        ),
+        (["gpt2", "a", "--granular", "--normalize"], "--normalize is for one number a token"),
+        (["gpt2", "a", "--settings", "layer=0", "site=attention_probs"], "residual: got 'attention_probs'"),
         (["gpt2", "a", "--step", "pcxmi"], "pcxmi compares two targets: add --contrast"),
         (["gpt2", "a", "--contrast", "b"], "none of probability compares; add --step contrast_prob_diff"),
         (
