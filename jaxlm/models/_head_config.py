@@ -19,7 +19,7 @@ class HeadConfig:
         weighted by the softmax of a learned score), "first" (the vector at the first position, [CLS] in
         BERT) or "last" (that at the last position, which has read the whole text in a causal body).
       hidden_layers: number of hidden layers, each a linear map of the body's width and an activation.
-      activation: the activation of the hidden layers; None: the body's.
+      hidden_activation: the activation of the hidden layers; None: the body's.
       hidden_norm: whether the output of each hidden layer is normalised, by the kind of norm that the body
         has.
       output_bias: whether the last linear map has a bias.
@@ -42,7 +42,7 @@ class HeadConfig:
     num_outputs: int | None = None
     pooling: Literal["mean", "attention", "first", "last"] = "mean"
     hidden_layers: int = 0
-    activation: Literal["gelu", "gelu_tanh", "relu", "silu", "tanh"] | None = None
+    hidden_activation: Literal["gelu", "gelu_tanh", "relu", "silu", "tanh"] | None = None
     hidden_norm: bool = False
     output_bias: bool = True
     pooled_norm: bool = True

@@ -63,7 +63,7 @@ def pooler_head(dropout: Any = None) -> HeadFields:
     return {
         "pooling": "first",
         "hidden_layers": 1,
-        "activation": "tanh",
+        "hidden_activation": "tanh",
         "pooled_norm": False,
         "dropout": 0.0 if dropout is None else dropout,
     }
@@ -105,7 +105,7 @@ def last_token_table(architecture: str) -> SequenceHeadTable:
 
 def read_distilbert_head(values: Mapping[str, Any]) -> HeadFields:
     """Returns the fields of a dense layer with ReLU on the first token."""
-    return {**pooler_head(values.get("seq_classif_dropout", 0.2)), "activation": "relu"}
+    return {**pooler_head(values.get("seq_classif_dropout", 0.2)), "hidden_activation": "relu"}
 
 
 def write_distilbert_head(head: models.HeadConfig) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def read_modernbert_head(values: Mapping[str, Any]) -> HeadFields:
     return {
         **pooler_head(values.get("classifier_dropout", 0.0)),
         "pooling": MODERNBERT_POOLINGS[pooling],
-        "activation": ACTIVATIONS.get(activation, activation),
+        "hidden_activation": ACTIVATIONS.get(activation, activation),
         "hidden_norm": True,
     }
 
@@ -136,7 +136,7 @@ def write_modernbert_head(head: models.HeadConfig) -> dict[str, Any]:
     names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     return {
         "classifier_pooling": poolings.get(head.pooling, "cls"),
-        "classifier_activation": names.get(head.activation or "", "gelu"),
+        "classifier_activation": names.get(head.hidden_activation or "", "gelu"),
         **write_dropout(head),
     }
 
@@ -159,7 +159,7 @@ def sequence_head_differences(
     there = models.HeadConfig(num_outputs=head.num_outputs, **table.read(values))
     fields = (field.name for field in dataclasses.fields(head) if field.name not in FREE_FIELDS)
     # Without hidden layers on one side, what they are like makes no further difference.
-    moot = () if head.hidden_layers and there.hidden_layers else ("activation", "hidden_norm")
+    moot = () if head.hidden_layers and there.hidden_layers else ("hidden_activation", "hidden_norm")
     differing = [name for name in fields if name not in moot and getattr(head, name) != getattr(there, name)]
     # Without a bias, nothing can be added to the output.
     differing += ["center"] if head.center and not head.output_bias else []

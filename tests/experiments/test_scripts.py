@@ -14,9 +14,11 @@ ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
 # Options by script; FASTA and TEXT stand for files that the test writes, OUT for a folder of its own.
 SMALL = {
+    "benchmarks/attribution.py": "--small --rounds 1",
     "benchmarks/bytes.py": "--small --rounds 1",
     "benchmarks/corruption_cost.py": "--batch 2 --length 16 --depth 1 --dtypes float32 --rounds 1",
     "benchmarks/corruption_throughput.py": "--batch 2 --length 16 --rounds 1 --steps 1",
+    "benchmarks/embed.py": "--small --rounds 1",
     "benchmarks/ensemble_step.py": "--members 2 --width 16 --depth 1 --vocabulary 260 --length 16 --rounds 1 "
     "--steps 1 --dtypes float32 bfloat16",
     "benchmarks/generation.py": "--small --rounds 1 --new 4 --prefill 8 --batches 1",

@@ -104,7 +104,7 @@ def test_a_regression_has_the_units_of_its_labels_in_transformers_too(stem, tmp_
 def test_pooling_of_modernbert(tmp_path):
     model = tiny("ModernBert", tmp_path, classifier_pooling="mean", classifier_activation="relu")
     loaded = pretrained.load(tmp_path)
-    assert (loaded.head.pooling, loaded.head.activation) == ("mean", "relu")
+    assert (loaded.head.pooling, loaded.head.hidden_activation) == ("mean", "relu")
     np.testing.assert_allclose(ours(loaded), theirs(model), atol=2e-6)
 
 
@@ -114,7 +114,7 @@ def test_other_heads_are_refused_by_name(tmp_path):
     for change, named in (
         ({"pooling": "mean"}, "head.pooling='mean'"),
         ({"pooled_norm": True}, "head.pooled_norm=True"),
-        ({"activation": "gelu"}, "head.activation='gelu'"),
+        ({"hidden_activation": "gelu"}, "head.hidden_activation='gelu'"),
     ):
         other = loaded._replace(head=dataclasses.replace(loaded.head, **change))
         with pytest.raises(ModelError, match=f"BertForSequenceClassification, has no {named}"):
@@ -161,4 +161,9 @@ def test_the_head_of_a_family_is_what_training_draws(tmp_path):
     config = transformers.BertConfig(**SIZES)
     random_model(transformers.BertModel, config).save_pretrained(tmp_path)
     head = pretrained.inspect(tmp_path).usual_head
-    assert (head.pooling, head.hidden_layers, head.activation, head.num_outputs) == ("first", 1, "tanh", None)
+    assert (head.pooling, head.hidden_layers, head.hidden_activation, head.num_outputs) == (
+        "first",
+        1,
+        "tanh",
+        None,
+    )

@@ -104,7 +104,9 @@ def windows_of(tree: StemTree, num_bytes: int, settings: WindowSettings) -> Iter
       >>> encoder, text = CanonicalEncoder(tokenizers.bytes_tokenizer()), b"0123456789"
       >>> tree = stem_tree(encoder, text, opening=(258,))
       >>> windows = list(windows_of(tree, 10, WindowSettings(4, 3)))
-      >>> [(text[window.start - 1 : window.stop - 1], window.first) for window in windows[1:]]
+      >>> # The last token that a window reads predicts the byte after it, or the end.
+      >>> read = [slice(window.start - 1, window.stop - (not window.has_end)) for window in windows]
+      >>> [(text[part], window.first) for part, window in zip(read[1:], windows[1:])]
       [(b'1234', 4), (b'3456', 6), (b'5678', 8), (b'6789', 10)]
     """
     length, lead = settings.length, len(settings.opening)
