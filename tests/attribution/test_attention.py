@@ -118,5 +118,5 @@ def test_settings_take_one_number_or_several():
     )
     np.testing.assert_array_equal(one.scores, several.scores)
     assert one.settings["layers"] == (-1,)
-    with pytest.raises(UsageError, match="layers are whole numbers, one or several: got .True,."):
+    with pytest.raises(UsageError, match=r"layers are whole numbers, one or several: got .True,."):
         attribution.ValueZeroing(layers=(True,))
