@@ -77,10 +77,8 @@ class SequenceHead(nn.Module):
           num_segments: G, the number of segments of a row that get a prediction; static.
           deterministic: whether dropout is off.
         """
-        head, activated = (
-            self.head,
-            HEAD_NONLINEARITIES[self.head.hidden_activation or self.config.activation],
-        )
+        head = self.head
+        activated = HEAD_NONLINEARITIES[head.hidden_activation or self.config.activation]
         pooled = self._pooled(hidden, segments, num_segments).astype(hidden.dtype)
         pooled = self.norm(pooled) if head.pooled_norm else pooled
         pooled = apply_dropout(self, pooled, head.dropout, deterministic)

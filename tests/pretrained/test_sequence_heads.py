@@ -161,9 +161,5 @@ def test_the_head_of_a_family_is_what_training_draws(tmp_path):
     config = transformers.BertConfig(**SIZES)
     random_model(transformers.BertModel, config).save_pretrained(tmp_path)
     head = pretrained.inspect(tmp_path).usual_head
-    assert (head.pooling, head.hidden_layers, head.hidden_activation, head.num_outputs) == (
-        "first",
-        1,
-        "tanh",
-        None,
-    )
+    found = head.pooling, head.hidden_layers, head.hidden_activation, head.num_outputs
+    assert found == ("first", 1, "tanh", None)
