@@ -170,7 +170,8 @@ def test_a_byte_is_never_likelier_than_certain(max_stems):
         lm = asked(model)
         assert (scores.log_probs <= 0).all() and np.isfinite(scores.log_probs).all()
         assert scores.end_log_prob <= 0
-        assert scores.log_prob <= oracle.stem_log_prob(lm, text, ENCODE) + 1e-5
+        # Sums of float32 log-probs near -100, whose units are 8e-6.
+        assert scores.log_prob <= oracle.stem_log_prob(lm, text, ENCODE) + 5e-5
         dropped += scores.dropped > 0
     assert dropped > 0
     state = tree_state(model)
