@@ -80,8 +80,8 @@ def test_there_are_six_commands_of_bytes():
     assert len(BYTE_COMMANDS) == 6
 
 
-def test_there_are_eight_examples():
-    assert len(EXAMPLES) == 8
+def test_there_are_nine_examples():
+    assert len(EXAMPLES) == 9
 
 
 @pytest.mark.parametrize(("symbol", "tests"), ROWS)
