@@ -1,10 +1,11 @@
 """Language models over bytes, made of causal models over tokens."""
 
 from jaxlm.decoding.bytes._beam_settings import BeamSettings
-from jaxlm.decoding.bytes._beam_state import BeamByteState, BeamCandidate, beam_state
+from jaxlm.decoding.bytes._beam_state import BeamByteState, BeamCandidate
 from jaxlm.decoding.bytes._beam_texts import GeneratedBytes
 from jaxlm.decoding.bytes._byte_model import ByteModel, ByteSettings, make_byte_model
 from jaxlm.decoding.bytes._ensemble import ByteEnsemble, EnsembleByteState, ensemble_state, pool_log_probs
+from jaxlm.decoding.bytes._first_beam_state import beam_state
 from jaxlm.decoding.bytes._generate_after_bytes import CoveredText, generate_after_bytes
 from jaxlm.decoding.bytes._generate_bytes import ByteGenerationConfig, generate_bytes
 from jaxlm.decoding.bytes._next_bytes import NextBytes, next_byte_log_probs

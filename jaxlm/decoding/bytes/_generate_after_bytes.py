@@ -13,10 +13,10 @@ import numpy as np
 
 from jaxlm.decoding import GeneratedText, GenerationConfig, generate
 from jaxlm.decoding.bytes._beam_settings import TOKENS_UNCHANGED, BeamSettings
-from jaxlm.decoding.bytes._beam_state import beam_state
 from jaxlm.decoding.bytes._beam_texts import EndedBy
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._choice import draw_names
+from jaxlm.decoding.bytes._first_beam_state import beam_state
 from jaxlm.decoding.bytes._forecasts import NO_FIRST_BYTE
 from jaxlm.decoding.bytes._states import as_bytes, sample_dict
 from jaxlm.decoding.bytes._stem_readings import StemReading, read_stems

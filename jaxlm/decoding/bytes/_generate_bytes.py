@@ -17,7 +17,6 @@ import numpy as np
 from jaxlm import ops
 from jaxlm.decoding import Sampling
 from jaxlm.decoding.bytes._beam_settings import BeamSettings
-from jaxlm.decoding.bytes._beam_state import beam_state
 from jaxlm.decoding.bytes._beam_texts import (
     BeamMember,
     EndedBy,
@@ -28,6 +27,7 @@ from jaxlm.decoding.bytes._beam_texts import (
 from jaxlm.decoding.bytes._byte_model import ByteModel
 from jaxlm.decoding.bytes._choice import NO_SYMBOL, ByteChoice, choose_bytes_now, draw_names
 from jaxlm.decoding.bytes._ensemble import ByteEnsemble
+from jaxlm.decoding.bytes._first_beam_state import beam_state
 from jaxlm.decoding.bytes._probs import NUM_BYTES
 from jaxlm.decoding.bytes._states import StatefulByteLM, as_bytes, in_own_loop
 from jaxlm.decoding.bytes._tree_state import tree_state

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import shlex
 import time
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -19,9 +18,9 @@ from jaxlm.training.run._checkpoints import (
     CHECKPOINTS,
     Checkpoint,
     CheckpointWriter,
-    checkpoints,
     load_arrays,
 )
+from jaxlm.training.run._continuation import check_checkpoint, key_impl, remedy_after_divergence
 from jaxlm.training.run._events import Compiled, Evaluated, Event, Progress, Sampled, Saved, Warned
 from jaxlm.training.run._experiment import Experiment
 from jaxlm.training.run._initial import init_fingerprint, initial_weights
@@ -49,8 +48,6 @@ class TrainingError(WorkError):
 
 # Writes a text with a model, to show a person what it has learnt.
 SampleWriter = Callable[[pretrained.Loaded], str]
-# The PRNG implementation of checkpoints that do not name theirs.
-FIRST_KEYS = "threefry2x32"
 
 
 class Trainer:
@@ -148,7 +145,7 @@ class Trainer:
           UsageError: if the checkpoint was made with other data, PRNG keys, classes or initial weights, or is
             beyond the run's steps.
         """
-        self._check(checkpoint)
+        check_checkpoint(checkpoint, self._task, self._folder, self._run.steps)
         self._init_fingerprint = checkpoint.meta.get("init")
         if has_moved and init_fingerprint(self._run.init, self._objective) != self._init_fingerprint:
             raise UsageError(
@@ -165,32 +162,6 @@ class Trainer:
         # A signal saves at once, without the evaluation that may be due at this step: it is made up for now.
         unscored = checkpoint.meta["validation_loss"] is None
         self._owes_evaluation = unscored and self._is_due(self._run.eval_every)
-
-    def _check(self, checkpoint: Checkpoint) -> None:
-        """Refuses a checkpoint whose data, keys or classes differ from the run's."""
-        meta, folder = checkpoint.meta, self._folder
-        if meta["data"] != self._task.fingerprint:
-            raise UsageError(
-                f"the corpus, its files' names included, or its tokenizer is no longer the one that {folder} "
-                "was begun with; bring it back, or train in a new folder"
-            )
-        begun, kind = meta.get("keys", FIRST_KEYS), _key_impl()
-        if begun != kind:
-            raise UsageError(
-                f"{folder} was begun with PRNG keys of kind {begun}, got {kind}: set JAX_DEFAULT_PRNG_IMPL "
-                "as it was, or train in a new folder"
-            )
-        # Earlier versions stored no class names and numbered classes alphabetically.
-        names = list(self._task.label_names)
-        if meta.get("classes", sorted(names)) != names:
-            raise UsageError(
-                f"the classes are no longer numbered as when {folder} was begun: train in a new folder"
-            )
-        if checkpoint.step > self._run.steps:
-            raise UsageError(
-                f"the run in {folder} is at step {checkpoint.step}: run.steps is at least that to continue, "
-                f"got {self._run.steps}"
-            )
 
     def steps(self, stop: StopRequest) -> Iterator[Event]:
         """Trains until the end of the run or a stop request, saves, and yields events.
@@ -285,32 +256,14 @@ class Trainer:
     def _report_bad_step(self, step: int) -> Iterator[Event]:
         self._bad_steps += 1
         if self._bad_in_row >= self._run.max_bad_steps:
+            good = step - self._bad_in_row
+            remedy = remedy_after_divergence(self._folder, good, self._saved_step, self._learning_rate)
             raise TrainingError(
                 f"{self._bad_in_row} batches in a row up to step {step} gave a loss or a gradient that is "
-                f"not finite; {self._remedy(step - self._bad_in_row)}"
+                f"not finite; {remedy}"
             )
         if self._bad_in_row == 1:
             yield Warned(f"the loss or the gradient of batch {step} is not finite: it changes no parameter")
-
-    def _remedy(self, good: int) -> str:
-        """Returns the remedy after a divergence; `good` is the last step with a finite loss and gradient."""
-        rate = f"--optimizer.learning-rate {self._learning_rate / 10:g}"
-        folder = str(self._folder)
-        if good > self._saved_step:
-            return f"continue with a lower rate: jaxlm train --resume --out {shlex.quote(folder)} {rate}"
-        if not good:
-            return (
-                "no batch was finite, so a lower rate does not help: check the data, the model's settings "
-                "and run.init, and train in a new folder"
-            )
-        # A lower rate does not repair parameters that already give losses that are not finite.
-        kept = [one.step for one in checkpoints(self._folder / CHECKPOINTS) if one.step < self._saved_step]
-        begin = f" --init {shlex.quote(f'{folder}@{kept[-1]}')}" if kept else ""
-        return (
-            f"checkpoint {self._saved_step} is ruined already: begin another run"
-            f"{' with an earlier one' if kept else ''} at a lower rate, with this one's other options: "
-            f"jaxlm train{begin} --out NEW {rate}"
-        )
 
     def _pause(self, stop: StopRequest) -> Iterator[Event]:
         """Evaluates if that is due, and saves.
@@ -336,7 +289,7 @@ class Trainer:
             "window": self._window._asdict(),
             "data": self._task.fingerprint,
             "classes": list(self._task.label_names),
-            "keys": _key_impl(),
+            "keys": key_impl(),
             "init": self._init_fingerprint,
         }
         self._saved_step = self.step
@@ -398,11 +351,6 @@ class Trainer:
     def _rows(self, parts: int) -> int:
         """Returns the rows of a micro-batch on one device, if its share of a batch has `parts` of them."""
         return self._run.batch_size // (len(self._layout.devices) * parts)
-
-
-def _key_impl() -> str:
-    """Returns the PRNG implementation of `jax.random.key`, which `JAX_DEFAULT_PRNG_IMPL` sets."""
-    return str(jax.random.key_impl(jax.random.key(0)))
 
 
 def _stored(state: TrainState) -> dict[str, Any]:
